@@ -1,0 +1,17 @@
+//! The pure part of HMS-OPS: what the words of the product mean, as code.
+//!
+//! Entries of logs go in, events come out. Nothing here reads a clock, does I/O, draws a random number or
+//! iterates an unordered map, so the same log gives the same events, byte for byte, everywhere.
+//!
+//! Read in this order: [`log`] (entries and steps), [`wire`] (what comes out), [`settings`], then the
+//! stages as the data meets them.
+
+pub mod log;
+pub mod series;
+pub mod settings;
+pub mod subject;
+pub mod time;
+pub mod wire;
+
+/// Version of the stages: outputs are promised to be equal only within one version.
+pub const VERSION: u32 = 1;

@@ -1,0 +1,332 @@
+//! Settings as they are meant: one revision holds everything people configure.
+//!
+//! This is the shape that enters the logs, as JSON. What people write (YAML) and how it becomes this is
+//! the business of the `settings` crate. Durations are filled in there, so no default hides in a stage.
+
+use crate::time::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One revision of everything people configure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Settings {
+    /// Version of this shape: 1.
+    pub schema: u32,
+    /// Hash (16 hex digits) of the content below; names the revision.
+    pub revision: String,
+    /// Who applied it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Rules by name; sorted, names are unique.
+    pub rules: Vec<Arc<Rule>>,
+    /// Rollback plans by name; sorted.
+    pub plans: Vec<Arc<Plan>>,
+    /// Receivers by name; sorted. Every name a rule notifies is here.
+    pub receivers: Vec<Arc<Receiver>>,
+    /// Who hears of it when a receiver's channels all fail, and of the product's own troubles.
+    pub fallback_receiver: Option<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What to watch and what to do about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rule {
+    /// Unique; the stem of its file unless it says otherwise.
+    pub name: String,
+    /// The metric it watches.
+    pub metric: String,
+    /// Labels that make one alert each; empty: one alert over all series.
+    pub group_by: Vec<String>,
+    /// What is computed over the window.
+    pub stat: Stat,
+    /// How the value is compared.
+    pub compare: Compare,
+    /// With what. For [`Stat::Above`] and [`Stat::Below`] samples are held against it and `share` is compared.
+    pub threshold: f64,
+    /// Share of samples (0 to 1) for [`Stat::Above`] and [`Stat::Below`].
+    pub share: Option<f64>,
+    /// Length of the window.
+    pub window: Span,
+    /// How long the breach must hold before the alert fires.
+    #[serde(rename = "for")]
+    pub hold: Span,
+    /// Value at or beyond which a firing alert recovers; the threshold unless said.
+    pub recover: Option<f64>,
+    /// How long it must stay recovered.
+    pub keep_firing_for: Span,
+    /// A breach this soon after `resolved` reopens the incident.
+    pub reopen_within: Span,
+    /// Fewer samples than this decide nothing.
+    pub min_samples: u64,
+    /// A sample this recent makes an evaluation fresh.
+    pub fresh_for: Span,
+    /// How long a gap may freeze the clock of `for`.
+    pub gap_tolerance: Span,
+    /// What no data means.
+    pub no_data: NoData,
+    /// How long a firing alert may live on without data.
+    pub keep_max: Span,
+    /// Makes absence itself the condition.
+    pub absent: Option<Span>,
+    /// Window in which firings are counted for flapping.
+    pub flap_window: Span,
+    /// `critical`, `warning`, ... : a token of the alert's subject.
+    pub severity: String,
+    /// Unit shown behind values, for instance `ms`.
+    pub unit: Option<String>,
+    /// What to do when it fires, beside telling people.
+    pub action: Option<Action>,
+    /// Samples the window must hold before an automatic action.
+    pub action_min_samples: u64,
+    /// What must hold before an automatic action.
+    pub guards: Guards,
+    /// Where the fix is described.
+    pub runbook: Option<String>,
+    /// Receivers, by name.
+    pub notify: Vec<String>,
+    /// Remind after this long.
+    pub repeat: Span,
+    /// Labels of the alert.
+    pub labels: BTreeMap<String, String>,
+    /// Texts of the alert.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Rule {
+    /// The unit to show: as said, else read off the metric's last word (`_ms`, `_seconds`, `_bytes`).
+    pub fn unit_shown(&self) -> &str {
+        if let Some(unit) = &self.unit {
+            return unit;
+        }
+        match self.metric.rsplit(['_', '.']).next() {
+            Some("ms") => "ms",
+            Some("us") => "us",
+            Some("s" | "seconds") => "s",
+            Some("bytes") => "B",
+            Some("percent") => "%",
+            _ => "",
+        }
+    }
+}
+
+/// What is computed over a window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stat {
+    /// Arithmetic mean.
+    Mean,
+    /// Smallest value.
+    Min,
+    /// Largest value.
+    Max,
+    /// Sum of values.
+    Sum,
+    /// Number of samples.
+    Count,
+    /// Per second over the covered span; counters handle resets.
+    Rate,
+    /// Value with the largest event time.
+    Last,
+    /// Population standard deviation.
+    Stddev,
+    /// Nearest-rank percentile, 0 < q <= 100.
+    Percentile(f64),
+    /// Share of samples above `threshold`.
+    Above,
+    /// Share of samples below `threshold`.
+    Below,
+}
+
+impl Stat {
+    /// Whether a histogram must be kept for it.
+    pub const fn needs_histogram(self) -> bool {
+        matches!(self, Self::Percentile(_) | Self::Above | Self::Below)
+    }
+}
+
+/// How a value is compared with the threshold; true is a breach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Compare {
+    /// Strictly greater: the default.
+    #[default]
+    #[serde(rename = ">")]
+    Greater,
+    /// Greater or equal.
+    #[serde(rename = ">=")]
+    GreaterEqual,
+    /// Strictly less.
+    #[serde(rename = "<")]
+    Less,
+    /// Less or equal.
+    #[serde(rename = "<=")]
+    LessEqual,
+    /// Equal.
+    #[serde(rename = "==")]
+    Equal,
+    /// Not equal.
+    #[serde(rename = "!=")]
+    NotEqual,
+}
+
+impl Compare {
+    /// Whether `value` breaches `threshold`.
+    pub fn breaches(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::Greater => value > threshold,
+            Self::GreaterEqual => value >= threshold,
+            Self::Less => value < threshold,
+            Self::LessEqual => value <= threshold,
+            Self::Equal => value == threshold,
+            Self::NotEqual => value != threshold,
+        }
+    }
+}
+
+/// What an empty window means to a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NoData {
+    /// The alert stays what it is, up to `keep_max`; then the same alert says no_data.
+    #[default]
+    Keep,
+    /// No data is a breach.
+    Alert,
+    /// No data is fine.
+    Ok,
+}
+
+/// What a rule does besides telling people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Roll back by the plan of this name.
+    Rollback(String),
+}
+
+/// What must hold before an automatic action; all optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Guards {
+    /// A change of the target was seen this recently.
+    pub changed_within: Option<Span>,
+    /// Not while this other rule is firing.
+    pub unless: Option<String>,
+    /// A person must approve.
+    pub approve: bool,
+    /// Say what would be done, do nothing.
+    pub dry_run: bool,
+}
+
+/// A script that returns a service to its last version, and how far it may go by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Exact name of its folder.
+    pub name: String,
+    /// File name of the script inside that folder.
+    pub script: String,
+    /// What is rolled back, for [`Guards::changed_within`]; the plan's name unless said.
+    pub target: String,
+    /// How long the script may run.
+    pub timeout: Span,
+    /// Quiet time after an attempt.
+    pub cooldown: Span,
+    /// Attempts in `lock_window` after which the plan locks itself; `None`: never.
+    pub lock_after: Option<u32>,
+    /// See `lock_after`.
+    pub lock_window: Span,
+    /// How long a command waits to be claimed.
+    pub not_after: Span,
+    /// How long an approval is waited for.
+    pub approval_expires: Span,
+    /// May be run again after an unknown outcome.
+    pub idempotent: bool,
+    /// How recovery is verified.
+    pub verify: Verify,
+}
+
+/// How recovery is verified after a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verify {
+    /// Wait this long after the script before looking.
+    pub settle: Span,
+    /// Clear for this long ...
+    #[serde(rename = "for")]
+    pub hold: Span,
+    /// ... within this long.
+    pub within: Span,
+    /// Samples it needs to say anything.
+    pub min_samples: u64,
+}
+
+/// Somebody who can be told, by channels tried in order. Addresses and keys stay at the edge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Receiver {
+    /// Unique name, as rules write it.
+    pub name: String,
+    /// Kinds of channel, in the order they are tried: `email`, `pager_duty`, `webhook`.
+    pub channels: Vec<String>,
+    /// How often it may be told.
+    pub budget: Budget,
+}
+
+/// A token bucket in log time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Budget {
+    /// Messages that may go at once.
+    pub burst: u32,
+    /// Time in which one message's worth comes back.
+    pub refill: Span,
+    /// Part of `burst` kept for `critical`.
+    pub reserve: u32,
+    /// Over budget, messages fold into one digest at most this often.
+    pub digest_every: Span,
+}
+
+/// Bounds of state and of what may happen by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    /// Series of one metric.
+    pub series_per_metric: u32,
+    /// Series of one shard.
+    pub series_per_shard: u32,
+    /// How far ahead of log time a sample may be.
+    pub max_future: Span,
+    /// Rollbacks of the whole fleet per hour.
+    pub rollbacks_per_hour: u32,
+    /// Intents older than this become a digest.
+    pub notify_max_age: Span,
+    /// Automatic actions allowed at all.
+    pub actions_enabled: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            series_per_metric: 20_000,
+            series_per_shard: 200_000,
+            max_future: Span::from_secs(300),
+            rollbacks_per_hour: 10,
+            notify_max_age: Span::from_secs(900),
+            actions_enabled: true,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            schema: 1,
+            revision: String::new(),
+            author: String::new(),
+            comment: String::new(),
+            rules: Vec::new(),
+            plans: Vec::new(),
+            receivers: Vec::new(),
+            fallback_receiver: None,
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What an owner commits beside the outputs: position, ownership, snapshots.
+
+use crate::time::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `ops.commit.<log>`: how far the log is worked off. Written by compare-and-set, in the same atomic batch
+/// as the outputs of the steps it covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommitRecord {
+    /// Version of this shape.
+    pub schema: u32,
+    /// Version of the stages that computed it.
+    pub stages: u32,
+    /// Last entry of the last step covered.
+    pub position: u64,
+    /// Log time at the end of that step.
+    pub time: Time,
+    /// Outputs of the step after `position` that are already out, where a step did not fit one batch.
+    pub part: u32,
+    /// Newest snapshot.
+    pub snapshot: Option<SnapshotRef>,
+    /// Unique to the attempt: tells after an unclear ack whether it was this one.
+    pub attempt: String,
+}
+
+/// Names a snapshot in `OPS_STATE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SnapshotRef {
+    /// Token of its subjects: `ops.state.<log>.<snapshot>.<chunk>`.
+    pub id: String,
+    /// Position it was taken at.
+    pub position: u64,
+    /// Log time it was taken at.
+    pub time: Time,
+    /// Number of chunks.
+    pub chunks: u32,
+    /// SHA-256 of all chunks in order, hex.
+    pub sha256: String,
+}
+
+/// `ops.own.<log>`: whose log it is. Its stream sequence is the fence of every commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnRecord {
+    /// Version of this shape.
+    pub schema: u32,
+    /// Process that owns it.
+    pub process: String,
+    /// Unique to this start of the process.
+    pub boot: String,
+    /// Given up in good order; anyone may take it at once.
+    pub released: bool,
+}

@@ -1,0 +1,28 @@
+//! What travels on the bus as JSON: one file per conversation, each value with a `schema` number.
+//!
+//! JSON Schemas in `deploy/schemas/` are generated from these types, so they are the contract for people
+//! who write no Rust. Adding a field is fine; changing the meaning of one raises its `schema`.
+
+pub mod alert;
+pub mod commit;
+pub mod intent;
+pub mod people;
+pub mod relay;
+pub mod rollback;
+pub mod shard_event;
+
+pub use alert::{AlertEvent, AlertState};
+pub use commit::{CommitRecord, OwnRecord, SnapshotRef};
+pub use intent::{Delivery, DeliveryState, Intent, Reason, Folded};
+pub use people::{Ack, Approve, Change, Close, Freeze, Silence};
+pub use relay::{Relayed, Source};
+pub use rollback::{
+    Command, Forbidden, LedgerRecord, LedgerState, RollbackEvent, RollbackOutcome, RollbackState, Verdict,
+    VerifyRequest, Withdraw, WithdrawKind,
+};
+pub use shard_event::{
+    Axis, Cause, DataFlag, DataGap, Evidence, Notice, ShardEvent, Transition, Verified,
+};
+
+/// The `schema` number of every type of this version.
+pub const SCHEMA: u32 = 1;
