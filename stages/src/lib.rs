@@ -7,6 +7,7 @@
 //! stages as the data meets them.
 
 pub mod log;
+pub mod output;
 pub mod series;
 pub mod settings;
 pub mod subject;

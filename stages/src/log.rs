@@ -14,7 +14,9 @@ use std::fmt;
 pub const STEP: Span = Span::from_millis(100);
 
 /// Names a log: one shard of the samples, or the desk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum LogId {
     /// A shard of `OPS_LOG`.
@@ -181,7 +183,14 @@ mod tests {
     #[test]
     fn a_step_ends_at_its_boundary_or_at_a_tick() {
         use EntryKind::{Batch, Tick};
-        let log = [(1, 10, Batch), (2, 20, Batch), (3, 130, Batch), (4, 140, Tick), (5, 150, Batch), (6, 250, Tick)];
+        let log = [
+            (1, 10, Batch),
+            (2, 20, Batch),
+            (3, 130, Batch),
+            (4, 140, Tick),
+            (5, 150, Batch),
+            (6, 250, Tick),
+        ];
         assert_eq!(
             cut(LogId::Shard(0), &log),
             [(2, 10, 100), (4, 130, 140), (5, 150, 200), (6, 250, 250)]
@@ -191,7 +200,13 @@ mod tests {
     #[test]
     fn a_reader_that_starts_at_any_step_end_cuts_the_same_steps() {
         let log: Vec<_> = (1..200_u64)
-            .map(|n| (n, (n as i64 * 37) % 50 + n as i64 * 20, if n % 7 == 0 { EntryKind::Tick } else { EntryKind::Batch }))
+            .map(|n| {
+                (
+                    n,
+                    (n as i64 * 37) % 50 + n as i64 * 20,
+                    if n % 7 == 0 { EntryKind::Tick } else { EntryKind::Batch },
+                )
+            })
             .collect();
         let (mut whole, mut steps) = (Stepper::new(LogId::Shard(0), Time(0)), Vec::new());
         log.iter().for_each(|(s, m, k)| whole.push(entry(*s, *m, k.clone()), &mut steps));
@@ -206,7 +221,8 @@ mod tests {
 
     #[test]
     fn stored_times_that_go_back_do_not_take_log_time_back() {
-        let log = [(1, 500, EntryKind::Batch), (2, 100, EntryKind::Tick), (3, 510, EntryKind::Tick)];
+        let log =
+            [(1, 500, EntryKind::Batch), (2, 100, EntryKind::Tick), (3, 510, EntryKind::Tick)];
         assert_eq!(cut(LogId::Shard(0), &log), [(2, 500, 500), (3, 510, 510)]);
     }
 

@@ -24,7 +24,9 @@ pub enum NameError {
     #[error("the name has {0} bytes; at most {1}")]
     TooLong(usize, usize),
     /// A character that does not belong there.
-    #[error("{0:?} is not allowed; write [A-Za-z_:] first, then [A-Za-z0-9_:.-], with no empty part between dots")]
+    #[error(
+        "{0:?} is not allowed; write [A-Za-z_:] first, then [A-Za-z0-9_:.-], with no empty part between dots"
+    )]
     Metric(String),
     /// A label name that Prometheus would refuse.
     #[error("label name {0:?} is not allowed; write [A-Za-z_][A-Za-z0-9_]*")]
@@ -115,14 +117,16 @@ mod tests {
         for name in ["county_api_ms", "a", ":x:y", "svc.api-v2.ms", "_1"] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
-        for name in ["", "1a", ".a", "a.", "a..b", "a b", "a*", "a>", "é", "a\n", &"x".repeat(201)] {
+        for name in ["", "1a", ".a", "a.", "a..b", "a b", "a*", "a>", "é", "a\n", &"x".repeat(201)]
+        {
             assert!(check_name(name).is_err(), "{name:?}");
         }
     }
 
     #[test]
     fn labels_are_bounded() {
-        let labels = |count: usize| (0..count).map(|n| (format!("l{n}"), String::new())).collect::<Labels>();
+        let labels =
+            |count: usize| (0..count).map(|n| (format!("l{n}"), String::new())).collect::<Labels>();
         assert_eq!(check_labels(&labels(LABELS_MAX)), Ok(()));
         assert_eq!(check_labels(&labels(10_000)), Err(NameError::TooManyLabels(10_000)));
         assert!(check_labels(&Labels::from([("0bad".into(), String::new())])).is_err());

@@ -132,14 +132,18 @@ impl Subjects {
     pub fn entry_kind(&self, subject: &Bytes) -> EntryKind {
         let Some(rest) = strip(subject, &self.prefix) else { return EntryKind::Unknown };
         if let Some(rest) = rest.strip_prefix(b"log.") {
-            let Some(dot) = rest.iter().position(|byte| *byte == b'.') else { return EntryKind::Unknown };
+            let Some(dot) = rest.iter().position(|byte| *byte == b'.') else {
+                return EntryKind::Unknown;
+            };
             return match &rest[dot + 1..] {
                 b"batch" => EntryKind::Batch,
                 b"tick" => EntryKind::Tick,
                 b"settings" => EntryKind::Settings,
                 b"verify" => EntryKind::Verify,
                 name => match name.strip_prefix(b"metric.") {
-                    Some(name) if std::str::from_utf8(name).is_ok() => EntryKind::Metric(subject.slice_ref(name)),
+                    Some(name) if std::str::from_utf8(name).is_ok() => {
+                        EntryKind::Metric(subject.slice_ref(name))
+                    }
                     _ => EntryKind::Unknown,
                 },
             };
@@ -167,7 +171,9 @@ fn strip<'a>(subject: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
 
 /// FNV-1a, 32 bits: the hash of the bus's `{{partition(n)}}` (checked against nats-server 2.15.1).
 pub fn fnv1a_32(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    bytes.into_iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    bytes
+        .into_iter()
+        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Makes any text one subject token: bytes outside `[A-Za-z0-9_-]` become `%XX`.
@@ -216,14 +222,19 @@ mod tests {
 
     #[test]
     fn subjects_are_read_as_they_are_stored() {
-        let kind = |text: &str| Subjects::default().entry_kind(&Bytes::copy_from_slice(text.as_bytes()));
-        assert_eq!(kind("ops.log.3.metric.a.b_ms"), EntryKind::Metric(Bytes::from_static(b"a.b_ms")));
+        let kind =
+            |text: &str| Subjects::default().entry_kind(&Bytes::copy_from_slice(text.as_bytes()));
+        assert_eq!(
+            kind("ops.log.3.metric.a.b_ms"),
+            EntryKind::Metric(Bytes::from_static(b"a.b_ms"))
+        );
         assert_eq!(kind("ops.log.0.batch"), EntryKind::Batch);
         assert_eq!(kind("ops.log.0.tick"), EntryKind::Tick);
         assert_eq!(kind("ops.desk.settings"), EntryKind::Settings);
         assert_eq!(kind("ops.desk.ack.anna"), EntryKind::Desk(DeskKind::Ack));
         assert_eq!(kind("ops.desk.transition.0"), EntryKind::Desk(DeskKind::Transition));
-        for text in ["ops.log.0", "ops.log", "acme.log.0.tick", "ops.desk.dance", "opsy.log.0.tick"] {
+        for text in ["ops.log.0", "ops.log", "acme.log.0.tick", "ops.desk.dance", "opsy.log.0.tick"]
+        {
             assert_eq!(kind(text), EntryKind::Unknown, "{text}");
         }
     }

@@ -69,7 +69,9 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         let stamp: jiff::Timestamp = text.parse().map_err(D::Error::custom)?;
-        i64::try_from(stamp.as_nanosecond()).map(Self).map_err(|_| D::Error::custom("time out of range"))
+        i64::try_from(stamp.as_nanosecond())
+            .map(Self)
+            .map_err(|_| D::Error::custom("time out of range"))
     }
 }
 
@@ -107,7 +109,8 @@ impl Span {
         while !rest.is_empty() {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let tail = &rest[digits..];
-            let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+            let letters =
+                tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
             let unit = UNITS.iter().position(|(name, _)| *name == &tail[..letters]);
             let (Ok(count), Some(unit)) = (rest[..digits].parse::<i64>(), unit) else {
                 return Err(bad_span(text));
@@ -149,7 +152,9 @@ fn bad_span(text: &str) -> String {
         _ => "",
     };
     if unit.is_empty() || count.parse::<u64>().is_err() {
-        format!("duration {text:?}: write a number and a unit (ms, s, m, h, d, w), like 3m or 1h30m")
+        format!(
+            "duration {text:?}: write a number and a unit (ms, s, m, h, d, w), like 3m or 1h30m"
+        )
     } else {
         format!("duration {text:?}: write {count}{unit}")
     }

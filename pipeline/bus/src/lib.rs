@@ -176,10 +176,21 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Reads a stream in order from sequence `from`, only subjects that match `filter` (none: all), for ever.
     /// The reader reconnects by itself and neither skips nor repeats.
-    async fn read(&self, stream: Stream, filter: Option<&str>, from: u64) -> Result<Box<dyn Reader>, BusError>;
+    async fn read(
+        &self,
+        stream: Stream,
+        filter: Option<&str>,
+        from: u64,
+    ) -> Result<Box<dyn Reader>, BusError>;
 
     /// Work to be done once by one of many, with explicit acks: the durable consumer `name`, made if missing.
-    async fn work(&self, stream: Stream, filter: &str, name: &str, options: WorkOptions) -> Result<Box<dyn Worker>, BusError>;
+    async fn work(
+        &self,
+        stream: Stream,
+        filter: &str,
+        name: &str,
+        options: WorkOptions,
+    ) -> Result<Box<dyn Worker>, BusError>;
 
     /// Removes all messages of a subject but the newest `keep`.
     async fn purge(&self, stream: Stream, subject: &str, keep: u64) -> Result<(), BusError>;

@@ -13,12 +13,12 @@ pub mod shard_event;
 
 pub use alert::{AlertEvent, AlertState};
 pub use commit::{CommitRecord, OwnRecord, SnapshotRef};
-pub use intent::{Delivery, DeliveryState, Intent, Reason, Folded};
+pub use intent::{Delivery, DeliveryState, Folded, Intent, Reason};
 pub use people::{Ack, Approve, Change, Close, Freeze, Silence};
 pub use relay::{Relayed, Source};
 pub use rollback::{
-    Command, Forbidden, LedgerRecord, LedgerState, RollbackEvent, RollbackOutcome, RollbackState, Verdict,
-    VerifyRequest, Withdraw, WithdrawKind,
+    Command, Forbidden, LedgerRecord, LedgerState, RollbackEvent, RollbackOutcome, RollbackState,
+    Verdict, VerifyRequest, Withdraw, WithdrawKind,
 };
 pub use shard_event::{
     Axis, Cause, DataFlag, DataGap, Evidence, Notice, ShardEvent, Transition, Verified,

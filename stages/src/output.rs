@@ -1,0 +1,54 @@
+//! What the stages say, ready for the bus: the engine moves it and need not understand it.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+/// Where an output belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Into the atomic commit of its step, in order.
+    Commit,
+    /// Rollups: published after the commit, idempotent.
+    Rollup,
+    /// Refused input: published after the commit, idempotent.
+    DeadLetter,
+}
+
+/// One message to the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Where it belongs.
+    pub target: Target,
+    /// Subject.
+    pub subject: String,
+    /// Bytes.
+    pub payload: Bytes,
+}
+
+impl Output {
+    /// A committed message with `body` as JSON.
+    pub fn commit(subject: String, body: &impl Serialize) -> Self {
+        // Wire types are structs of plain fields with string keys: serde_json cannot fail on them.
+        let payload = serde_json::to_vec(body).expect("wire types serialise");
+        Self { target: Target::Commit, subject, payload: Bytes::from(payload) }
+    }
+}
+
+/// Plain sums since they were last taken, for the product's own metrics. Not covered by the promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Samples placed.
+    pub samples: u64,
+    /// Samples older than every window that could hold them.
+    pub late: u64,
+    /// Samples refused, by reason.
+    pub refused: std::collections::BTreeMap<&'static str, u64>,
+    /// Repeats dropped.
+    pub repeated: u64,
+    /// Evaluations of a rule x group.
+    pub evaluations: u64,
+    /// Series known now.
+    pub series: u64,
+    /// Alerts known now, by axis: unknown, ok, pending, firing, recovering.
+    pub alerts: [u64; 5],
+}
