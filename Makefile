@@ -1,0 +1,48 @@
+# Two commands matter: `make lab` (see it work) and `make test` (see it proven). Both set up what they
+# need into .tools/ on a machine that has Rust, Python 3, Node and make.
+
+CARGO ?= cargo
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: lab test check bench lint deny advisories setup-lab setup-test clean
+
+lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
+	$(CARGO) build --release --bin ops
+	@echo
+	@echo "In a second terminal, type:  ./target/release/ops burst"
+	@echo
+	./target/release/ops lab
+
+test: setup-test ## set everything up and run every test
+	$(CARGO) test --workspace --all-targets --no-fail-fast
+	$(CARGO) test --workspace --doc
+	$(CARGO) build --bin ops
+	OPS_BIN=$(CURDIR)/target/debug/ops .tools/venv/bin/python clients/python/run_tests.py
+
+check: ## the inner loop: formats, lints and the pure tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --lib --bins -- -D warnings
+	$(CARGO) test -p stages -p settings --lib
+
+lint: ## what CI refuses
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+deny: setup-test ## licences, bans and sources of all dependencies
+	cargo-deny check bans licenses sources
+
+advisories: setup-test ## known security advisories; needs a network
+	cargo-deny check advisories
+
+bench: setup-lab ## every figure the README quotes, as ratios in one run on this machine
+	$(CARGO) bench --workspace
+
+setup-lab:
+	@deploy/tools/setup lab
+
+setup-test:
+	@deploy/tools/setup test
+
+clean: ## build output and installed tools
+	$(CARGO) clean
+	rm -rf .tools board/node_modules data
