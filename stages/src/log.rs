@@ -61,6 +61,9 @@ pub enum EntryKind {
     Settings,
     /// `ops.log.<shard>.verify`: the desk asks this shard to judge a verification.
     Verify,
+    /// `ops.log.<shard>.look`: somebody looks at a metric ([`crate::wire::Look`]): its rollups carry
+    /// histograms for [`crate::wire::people::LOOK_KEEPS`] of log time from here on.
+    Look,
     /// `ops.desk.<kind>.>`: anything else the desk reads; holds `<kind>`'s meaning.
     Desk(DeskKind),
     /// A subject this version does not know. Counted and passed over.

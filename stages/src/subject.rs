@@ -140,6 +140,7 @@ impl Subjects {
                 b"tick" => EntryKind::Tick,
                 b"settings" => EntryKind::Settings,
                 b"verify" => EntryKind::Verify,
+                b"look" => EntryKind::Look,
                 name => match name.strip_prefix(b"metric.") {
                     Some(name) if std::str::from_utf8(name).is_ok() => {
                         EntryKind::Metric(subject.slice_ref(name))

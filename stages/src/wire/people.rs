@@ -1,6 +1,6 @@
 //! What people and deployment tooling write into the desk's log, under their own names.
 
-use crate::time::Time;
+use crate::time::{Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -93,4 +93,16 @@ pub struct Close {
     pub author: String,
     /// Why.
     pub comment: String,
+}
+
+/// How long one [`Look`] makes rollups carry histograms; whoever looks repeats it in half of that.
+pub const LOOK_KEEPS: Span = Span::from_secs(600);
+
+/// `ops.log.<shard>.look`: somebody looks at a metric, so its percentiles are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Look {
+    /// Version of this shape.
+    pub schema: u32,
+    /// Metric.
+    pub metric: String,
 }
