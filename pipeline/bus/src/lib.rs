@@ -174,6 +174,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Bounds of a stream.
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError>;
 
+    /// Sequence of the first message stored at or after `time`; one past the last if there is none.
+    async fn first_at(&self, stream: Stream, time: Time) -> Result<u64, BusError>;
+
     /// Reads a stream in order from sequence `from`, only subjects that match `filter` (none: all), for ever.
     /// The reader reconnects by itself and neither skips nor repeats.
     async fn read(
