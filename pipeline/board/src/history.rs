@@ -1,0 +1,180 @@
+//! What a metric was: panes read back from the rollups, all its series merged.
+
+use crate::Shared;
+use bus::{BusError, Stream};
+use serde::Serialize;
+use stages::histogram::Histogram;
+use stages::rollup::{RollupPack, Tier};
+use stages::time::{Span, Time};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longest window a page may ask for: what the coarsest tier keeps.
+pub const WINDOW_MAX: Span = Span::from_secs(30 * 86_400);
+/// Longest wait for a stream to hand over what it has.
+const READ_MAX: Duration = Duration::from_secs(5);
+
+/// One pane of a metric, ready for the chart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PaneOut {
+    /// Width in seconds.
+    pub seconds: i64,
+    /// Start, milliseconds of Unix time.
+    pub start: i64,
+    /// Samples.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// Percentiles, where all series carried a histogram.
+    pub p50: Option<f64>,
+    /// See `p50`.
+    pub p95: Option<f64>,
+    /// See `p50`.
+    pub p99: Option<f64>,
+}
+
+/// Panes as columns, the shape a chart wants.
+#[derive(Debug, Default, Serialize)]
+pub struct Columns {
+    start: Vec<i64>,
+    count: Vec<u64>,
+    mean: Vec<f64>,
+    min: Vec<f64>,
+    max: Vec<f64>,
+    p50: Vec<Option<f64>>,
+    p95: Vec<Option<f64>>,
+    p99: Vec<Option<f64>>,
+}
+
+/// Panes of one metric being merged: per pane and series the last one said wins.
+#[derive(Default)]
+pub struct Merged {
+    seconds: i64,
+    panes: BTreeMap<Time, BTreeMap<String, Part>>,
+}
+
+/// What one series says of one pane.
+struct Part {
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    histogram: Option<Histogram>,
+}
+
+impl Merged {
+    /// Takes the series of `metric` out of a pack.
+    pub fn add_pack(&mut self, pack: &RollupPack, metric: &str) {
+        self.seconds = pack.tier.width().0 / 1_000_000_000;
+        for series in pack.series.iter().filter(|series| series.metric() == metric) {
+            let part = Part {
+                count: series.count,
+                sum: series.sum,
+                min: series.min,
+                max: series.max,
+                histogram: series.histogram.clone(),
+            };
+            self.panes.entry(pack.start).or_default().insert(series.key.clone(), part);
+        }
+    }
+
+    /// The panes, oldest first.
+    pub fn panes(&self) -> impl Iterator<Item = PaneOut> {
+        self.panes.iter().map(|(start, parts)| merge(self.seconds, *start, parts))
+    }
+
+    /// The panes as columns.
+    pub fn columns(&self) -> Columns {
+        let mut columns = Columns::default();
+        for pane in self.panes() {
+            columns.start.push(pane.start);
+            columns.count.push(pane.count);
+            columns.mean.push(pane.mean);
+            columns.min.push(pane.min);
+            columns.max.push(pane.max);
+            columns.p50.push(pane.p50);
+            columns.p95.push(pane.p95);
+            columns.p99.push(pane.p99);
+        }
+        columns
+    }
+}
+
+/// Merges series: counts and sums add up, percentiles come from merged histograms, never from percentiles.
+fn merge(seconds: i64, start: Time, parts: &BTreeMap<String, Part>) -> PaneOut {
+    let count = parts.values().map(|part| part.count).sum();
+    let sum: f64 = parts.values().map(|part| part.sum).sum();
+    let mut merged: Option<Histogram> = Some(Histogram::default());
+    for part in parts.values() {
+        merged = match (merged, &part.histogram) {
+            (Some(mut merged), Some(histogram)) => {
+                merged.merge(histogram);
+                Some(merged)
+            }
+            _ => None,
+        };
+    }
+    let percentile = |q: f64| merged.as_ref().and_then(|histogram| histogram.percentile(q));
+    PaneOut {
+        seconds,
+        start: start.as_millis(),
+        count,
+        mean: if count == 0 { 0.0 } else { sum / count as f64 },
+        min: parts.values().map(|part| part.min).fold(f64::INFINITY, f64::min),
+        max: parts.values().map(|part| part.max).fold(f64::NEG_INFINITY, f64::max),
+        p50: percentile(50.0),
+        p95: percentile(95.0),
+        p99: percentile(99.0),
+    }
+}
+
+/// The finest tier that still holds `window` and keeps the chart below some thousand panes.
+pub fn tier_for(window: Span) -> Tier {
+    if window <= Span::from_secs(15 * 60) {
+        Tier::Second
+    } else if window <= Span::from_secs(12 * 3600) {
+        Tier::TenSeconds
+    } else {
+        Tier::Minute
+    }
+}
+
+/// Reads back the panes of `metric` that began after `since`.
+pub async fn history(
+    shared: &Shared,
+    metric: &str,
+    tier: Tier,
+    since: Time,
+) -> Result<Merged, BusError> {
+    let mut merged = Merged { seconds: tier.width().0 / 1_000_000_000, ..Merged::default() };
+    let shard = shared.subjects.shard_of(metric, shared.shards);
+    let subject = shared.subjects.rollup(tier.token(), shard);
+    // A pane is published after it ended, so one that began later was stored later.
+    let from = shared.bus.first_at(Stream::Rollups, since).await?;
+    let Some(last) = shared.bus.last(Stream::Rollups, &subject).await? else { return Ok(merged) };
+    if last.sequence < from {
+        return Ok(merged);
+    }
+    let mut reader = shared.bus.read(Stream::Rollups, Some(&subject), from).await?;
+    let (mut messages, mut read) = (Vec::new(), 0);
+    while read < last.sequence {
+        let next = tokio::time::timeout(READ_MAX, reader.next(&mut messages)).await;
+        next.map_err(|_| BusError::Unavailable {
+            what: format!("reading {subject}"),
+            why: "the bus takes too long".to_owned(),
+        })??;
+        for message in messages.drain(..) {
+            read = message.sequence;
+            match RollupPack::decode(&message.payload) {
+                Ok(pack) if pack.start >= since => merged.add_pack(&pack, metric),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, read, "a rollup cannot be read; passed over"),
+            }
+        }
+    }
+    Ok(merged)
+}

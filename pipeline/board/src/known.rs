@@ -1,0 +1,231 @@
+//! What the board knows: settings in force, where each alert stands, the last events, metrics seen.
+//!
+//! Built from the bus alone and only in memory; a board that starts anew reads it all again. It decides
+//! nothing: what it shows is what the desk said.
+
+use serde::Serialize;
+use stages::settings::{Action, Rule, Settings};
+use stages::time::Time;
+use stages::wire::{AlertEvent, AlertState, RollbackEvent, RollbackState};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Events kept for the list and the chart's markers: about a day of a busy site, under 1 MiB.
+const EVENTS_MAX: usize = 2_000;
+/// Metrics listed; beyond that the list would not be read anyway.
+const METRICS_MAX: usize = 20_000;
+
+/// Everything the pages show beside history.
+#[derive(Default)]
+pub struct Known {
+    settings: Settings,
+    alerts: BTreeMap<(String, String), AlertNow>,
+    events: VecDeque<Event>,
+    metrics: BTreeMap<String, Time>,
+}
+
+/// Where one alert stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct AlertNow {
+    /// Labels of its group, as one text; empty for a rule that groups by nothing.
+    pub group: String,
+    /// The newest event about it.
+    #[serde(flatten)]
+    pub event: AlertEvent,
+}
+
+/// A line of the event list and a marker of the chart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// `alert` or `rollback`.
+    pub kind: &'static str,
+    /// What happened, as the bus spells it.
+    pub state: String,
+    /// Log time.
+    pub time: Time,
+    /// Rule.
+    pub rule: String,
+    /// Metric.
+    pub metric: String,
+    /// Severity, for alerts.
+    pub severity: Option<String>,
+    /// Incident.
+    pub incident: Option<String>,
+    /// Current level, for alerts.
+    pub level: Option<f64>,
+    /// Threshold, for alerts.
+    pub threshold: Option<f64>,
+    /// Unit of both.
+    pub unit: Option<String>,
+    /// Plan and script, for rollbacks.
+    pub plan: Option<String>,
+    /// Script, for rollbacks.
+    pub script: Option<String>,
+    /// What forbade or ended it.
+    pub why: Option<String>,
+    /// A sentence.
+    pub detail: Option<String>,
+}
+
+/// A rule as the overview lists it.
+#[derive(Serialize)]
+pub struct RuleRow<'a> {
+    /// The rule as it is in force.
+    #[serde(flatten)]
+    pub rule: &'a Rule,
+    /// Unit to show.
+    pub unit_shown: &'a str,
+    /// The action as people write it.
+    pub action_name: Option<String>,
+    /// Its alerts, worst first.
+    pub alerts: Vec<&'a AlertNow>,
+}
+
+impl Known {
+    /// Takes a revision of the settings.
+    pub fn take_settings(&mut self, settings: Settings) {
+        let kept = |name: &str| settings.rules.iter().any(|rule| rule.name == name);
+        self.alerts.retain(|(rule, _), _| kept(rule));
+        self.settings = settings;
+    }
+
+    /// Takes an alert event; returns its line for those who watch live.
+    pub fn take_alert(&mut self, event: AlertEvent) -> Event {
+        let line = Event {
+            kind: "alert",
+            state: event.state.token().to_owned(),
+            time: event.time,
+            rule: event.rule.clone(),
+            metric: event.metric.clone(),
+            severity: Some(event.severity.clone()),
+            incident: event.incident.clone(),
+            level: event.level,
+            threshold: Some(event.threshold),
+            unit: Some(event.unit.clone()),
+            plan: None,
+            script: None,
+            why: event.cause.map(word),
+            detail: event.detail.clone(),
+        };
+        if event.state != AlertState::Notice {
+            let group = group_text(&event);
+            self.alerts.insert((event.rule.clone(), group.clone()), AlertNow { group, event });
+        }
+        self.remember(line.clone());
+        line
+    }
+
+    /// Takes a rollback event; returns its line for those who watch live.
+    pub fn take_rollback(&mut self, event: RollbackEvent) -> Event {
+        let line = Event {
+            kind: "rollback",
+            state: event.state.token().to_owned(),
+            time: event.time,
+            rule: event.rule,
+            metric: event.metric,
+            severity: None,
+            incident: Some(event.incident),
+            level: None,
+            threshold: None,
+            unit: None,
+            plan: Some(event.plan),
+            script: Some(event.script),
+            why: event.why.map(word),
+            detail: event.detail,
+        };
+        self.remember(line.clone());
+        line
+    }
+
+    /// Notes that a metric has samples up to `time`.
+    pub fn take_metric(&mut self, metric: &str, time: Time) {
+        if let Some(last) = self.metrics.get_mut(metric) {
+            *last = time.max(*last);
+        } else if self.metrics.len() < METRICS_MAX {
+            self.metrics.insert(metric.to_owned(), time);
+        }
+    }
+
+    /// The newest events, newest first, of one metric or of all.
+    pub fn events(&self, metric: Option<&str>, limit: usize) -> Vec<&Event> {
+        let wanted = |event: &&Event| metric.is_none_or(|metric| event.metric == metric);
+        self.events.iter().rev().filter(wanted).take(limit).collect()
+    }
+
+    /// Metrics with samples or rules, and when they were last seen.
+    pub fn metrics(&self) -> BTreeMap<&str, Option<Time>> {
+        let ruled = self.settings.rules.iter().map(|rule| (rule.metric.as_str(), None));
+        let seen = self.metrics.iter().map(|(name, time)| (name.as_str(), Some(*time)));
+        ruled.chain(seen).collect()
+    }
+
+    /// Rules of one metric or of all, with where their alerts stand.
+    pub fn rules(&self, metric: Option<&str>) -> Vec<RuleRow<'_>> {
+        let rules = self.settings.rules.iter();
+        rules
+            .filter(|rule| metric.is_none_or(|metric| rule.metric == metric))
+            .map(|rule| {
+                let mut alerts: Vec<&AlertNow> =
+                    self.alerts.values().filter(|alert| alert.event.rule == rule.name).collect();
+                alerts.sort_by_key(|alert| std::cmp::Reverse(alert.event.axis));
+                RuleRow { rule, unit_shown: rule.unit_shown(), action_name: action_name(rule), alerts }
+            })
+            .collect()
+    }
+
+    /// Revision in force.
+    pub fn revision(&self) -> &str {
+        &self.settings.revision
+    }
+
+    /// Spans in which an incident of a metric was open, oldest first; the last may still be.
+    pub fn firing(&self, metric: &str) -> Vec<(Time, Option<Time>)> {
+        let mut open: BTreeMap<&str, Time> = BTreeMap::new();
+        let mut spans = Vec::new();
+        for event in self.events.iter().filter(|event| event.metric == metric) {
+            let Some(incident) = event.incident.as_deref() else { continue };
+            match event.state.as_str() {
+                "fired" if event.kind == "alert" => {
+                    open.entry(incident).or_insert(event.time);
+                }
+                "resolved" | "closed" if event.kind == "alert" => {
+                    if let Some(from) = open.remove(incident) {
+                        spans.push((from, Some(event.time)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        spans.extend(open.into_values().map(|from| (from, None)));
+        spans.sort();
+        spans
+    }
+
+    fn remember(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// Whether a rollback's state is worth a line for people; the rest is bookkeeping.
+pub fn is_milestone(state: RollbackState) -> bool {
+    !matches!(state, RollbackState::Commanded | RollbackState::Claimed | RollbackState::Verifying)
+}
+
+fn action_name(rule: &Rule) -> Option<String> {
+    rule.action.as_ref().map(|Action::Rollback(plan)| format!("ROLLBACK:{plan}"))
+}
+
+fn group_text(event: &AlertEvent) -> String {
+    let pairs: Vec<String> = event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join(", ")
+}
+
+/// The wire's word for a value of one of its enums.
+fn word(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,179 @@
+// One metric: live chart, its rules, what happened.
+
+import { byId, clock, condition, eventItem, eventTone, fill, follow, getJson, make, number, pill, runbookLink, withUnit } from "/assets/common.js";
+import uPlot from "/assets/uplot.js";
+
+const metric = decodeURIComponent(location.pathname.split("/").pop());
+const WINDOWS = ["5m", "15m", "1h", "6h", "1d", "7d", "30d"];
+const SECONDS = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
+const LINES = ["mean", "p50", "p95", "p99"];
+const EVENTS_MAX = 200;
+
+let span = new URLSearchParams(location.search).get("window") || "15m";
+let history = null; // what /api/metric answered; its columns grow with live panes
+let charts = [];
+
+const seconds = (text) => [...text.matchAll(/(\d+)([smhdw])/g)].reduce((sum, [, n, unit]) => sum + n * SECONDS[unit], 0) || 900;
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const stamp = (time) => new Date(time).getTime() / 1000;
+
+function buttons() {
+  fill(byId("windows"), WINDOWS.map((choice) => {
+    const button = make("button", { type: "button", "aria-pressed": String(choice === span) }, choice);
+    button.onclick = () => {
+      span = choice;
+      window.history.replaceState(null, "", `?window=${choice}`);
+      load();
+    };
+    return button;
+  }));
+  const swatch = (name, text) => make("span", { style: `--swatch: var(--${name})` }, text);
+  fill(byId("legend"), [...LINES.map((name) => swatch(name, name)), swatch("threshold", "threshold"), swatch("count", "samples per second")]);
+}
+
+/** Columns for uPlot: seconds, then the lines, then the threshold as a line of its own. */
+function columns() {
+  const at = history.panes.start.map((millis) => millis / 1000);
+  const threshold = history.rules[0] ? at.map(() => history.rules[0].threshold) : at.map(() => null);
+  return [at, ...LINES.map((name) => history.panes[name]), threshold];
+}
+
+const rates = () => [history.panes.start.map((millis) => millis / 1000), history.panes.count.map((count) => count / history.pane_seconds)];
+
+/** Firing time is shaded; ALERT, EXEC and RESOLVED stand as marks on the axis. */
+function annotate(plot) {
+  const { ctx, bbox } = plot;
+  const x = (time) => Math.max(bbox.left, Math.min(bbox.left + bbox.width, plot.valToPos(time, "x", true)));
+  ctx.save();
+  ctx.fillStyle = colour("bad");
+  ctx.globalAlpha = 0.13;
+  for (const { from, to } of history.firing) {
+    const [start, end] = [x(stamp(from)), x(to ? stamp(to) : Date.now() / 1000)];
+    ctx.fillRect(start, bbox.top, Math.max(end - start, 1), bbox.height);
+  }
+  ctx.globalAlpha = 1;
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  const marks = history.events.map((event) => [event, label(event)]).filter(([, text]) => text);
+  const [first, last] = [plot.scales.x.min, plot.scales.x.max];
+  let row = 0;
+  for (const [event, text] of marks) {
+    const time = stamp(event.time);
+    if (time < first || time > last) continue;
+    const tone = { bad: "bad", good: "ok", act: "p99" }[eventTone(event)] || "quiet";
+    ctx.strokeStyle = ctx.fillStyle = colour(tone);
+    ctx.setLineDash([4, 4]);
+    ctx.beginPath();
+    ctx.moveTo(x(time), bbox.top);
+    ctx.lineTo(x(time), bbox.top + bbox.height);
+    ctx.stroke();
+    const wide = ctx.measureText(text).width;
+    const left = Math.min(x(time) + 4, bbox.left + bbox.width - wide - 2);
+    ctx.fillText(text, left, bbox.top + (14 + 14 * (row++ % 4)) * devicePixelRatio);
+  }
+  ctx.restore();
+}
+
+function label(event) {
+  if (event.kind === "alert") return { fired: "ALERT", resolved: "RESOLVED" }[event.state];
+  return ["succeeded", "failed", "timed_out", "unknown"].includes(event.state) ? "EXEC" : null;
+}
+
+const axis = (extra = {}) => ({ stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, ...extra });
+
+function range() {
+  const now = Date.now() / 1000;
+  return [now - seconds(span), now];
+}
+
+function draw() {
+  charts.forEach((chart) => chart.destroy());
+  byId("values").replaceChildren();
+  byId("counts").replaceChildren();
+  const width = byId("values").clientWidth || 300;
+  const unit = history.unit;
+  const line = (name, width = 1.5) => ({ label: name, stroke: colour(name), width, spanGaps: false, points: { show: false } });
+  const sync = { key: metric };
+  const values = new uPlot({
+    width, height: 300, cursor: { sync }, legend: { show: false },
+    scales: { x: { range }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.1 || 1] } },
+    axes: [axis(), axis({ size: 64, values: (_, ticks) => ticks.map((tick) => withUnit(tick, unit)) })],
+    series: [{}, line("mean", 2.5), line("p50"), line("p95"), line("p99"), { ...line("threshold"), dash: [8, 5] }],
+    hooks: { draw: [annotate] },
+  }, columns(), byId("values"));
+  const counts = new uPlot({
+    width, height: 110, cursor: { sync }, legend: { show: false },
+    scales: { x: { range }, y: { range: (_, low, high) => [0, (high ?? 1) * 1.15 || 1] } },
+    axes: [axis(), axis({ size: 64, values: (_, ticks) => ticks.map((tick) => `${number(tick)}/s`) })],
+    series: [{}, { label: "count", stroke: colour("count"), fill: `${colour("count")}55`, paths: uPlot.paths.bars({ size: [0.9, 40] }), points: { show: false } }],
+  }, rates(), byId("counts"));
+  charts = [values, counts];
+}
+
+function redraw() {
+  if (charts.length !== 2) return draw();
+  charts[0].setData(columns());
+  charts[1].setData(rates());
+  byId("no-data").hidden = history.panes.start.length > 0;
+}
+
+function showNow() {
+  const rules = history.rules;
+  const alerts = rules.flatMap((rule) => rule.alerts);
+  pill(byId("state"), alerts);
+  const means = history.panes.mean;
+  const last = means.length ? means[means.length - 1] : null;
+  byId("level").textContent = withUnit(last, history.unit);
+  byId("level-note").textContent = last === null ? "" : `mean of the last ${history.pane_seconds} s with samples, at ${clock(history.panes.start.at(-1))}`;
+  fill(byId("events"), [...history.events].reverse().slice(0, EVENTS_MAX).map(eventItem), byId("no-events"));
+  fill(byId("rules"), rules.length ? rules.map(ruleCard) : [make("p", { class: "empty" }, "No rule watches this metric.")]);
+}
+
+function ruleCard(rule) {
+  const row = (name, value) => (value ? [make("dt", {}, name), make("dd", {}, value)] : []);
+  const state = make("span");
+  pill(state, rule.alerts);
+  return make("dl", {}, ...row("rule", rule.name), ...row("state", state), ...row("fires when", condition(rule)),
+    ...row("then", rule.action_name), ...row("tells", rule.notify.join(", ")), ...row("runbook", runbookLink(rule)));
+}
+
+async function load() {
+  buttons();
+  history = await getJson(`/api/metric/${encodeURIComponent(metric)}?window=${encodeURIComponent(span)}`);
+  draw();
+  redraw();
+  showNow();
+}
+
+/** A live pane replaces the one it corrects, or is appended; panes wider than a second come by reload. */
+function takePane(pane) {
+  if (!history || history.pane_seconds !== 1) return;
+  const { start } = history.panes;
+  let place = start.length;
+  while (place > 0 && start[place - 1] > pane.start) place -= 1;
+  const replaces = place > 0 && start[place - 1] === pane.start;
+  for (const name of Object.keys(history.panes)) {
+    history.panes[name].splice(replaces ? place - 1 : place, replaces ? 1 : 0, pane[name]);
+  }
+  const oldest = Date.now() - seconds(span) * 1000;
+  while (start.length && start[0] < oldest) Object.values(history.panes).forEach((column) => column.shift());
+}
+
+function takeEvent(event) {
+  if (!history || event.metric !== metric) return;
+  // State, shading and marks come from one place: the answer of the server.
+  load().catch(() => {});
+}
+
+byId("metric").textContent = metric;
+document.title = `${metric} - HMS-OPS`;
+let frame = null;
+const later = () => { frame ??= requestAnimationFrame(() => { frame = null; if (history) { redraw(); showNow(); } }); };
+follow(`/api/live?metric=${encodeURIComponent(metric)}`, {
+  open: () => load().catch(() => {}),
+  pane: (pane) => { takePane(pane); later(); },
+  event: takeEvent,
+  changed: () => load().catch(() => {}),
+});
+setInterval(() => { if (history && history.pane_seconds > 1) load().catch(() => {}); else later(); }, 5000);
+new ResizeObserver(() => charts.forEach((chart) => chart.setSize({ width: byId("values").clientWidth || 300, height: chart.height }))).observe(byId("values"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (history) { draw(); redraw(); } });
