@@ -6,12 +6,16 @@
 //! Read in this order: [`log`] (entries and steps), [`wire`] (what comes out), [`settings`], then the
 //! stages as the data meets them.
 
+pub mod dataflow;
+pub mod error;
 pub mod log;
+pub mod number;
 pub mod output;
 pub mod series;
 pub mod settings;
 pub mod subject;
 pub mod time;
+mod timely_adapter;
 pub mod wire;
 
 /// Version of the stages: outputs are promised to be equal only within one version.
