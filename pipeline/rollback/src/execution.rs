@@ -1,0 +1,423 @@
+//! Carries one command from the bus to its outcome, from whatever point an earlier try left it at.
+//!
+//! Decide, then do: [`next`] compares ledger, journal and command and says what comes next; the rest does it.
+//! The order of the stores is the safety of it: claim (ledger), claimed (journal), started (ledger), kill
+//! switch, started (journal, synced), script, ended (journal, synced), ended (ledger), outcome, and the
+//! acknowledgement of the command last.
+
+use crate::agent::Shared;
+use crate::folder::{self, Found, Refusal};
+use crate::journal::{Known, Line, Step};
+use crate::ledger::{Held, Holder, Ledger};
+use crate::patience::until_answered;
+use crate::script::{self, Ended, Finished, Run};
+use crate::{environment, freeze};
+use bus::{BusError, Outgoing};
+use bytes::Bytes;
+use stages::time::{Span, Time};
+use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState, SCHEMA};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bounds of an execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How much of a script's output is kept: enough for a stack trace, small beside a message of the bus.
+    pub output_bytes_max: usize,
+    /// How long a script may take to stop when its time is up.
+    pub stop_grace: Duration,
+    /// How long an agent that cannot run a plan leaves it to others before it says so. Every agent sees every
+    /// command; the one that has the plan claims it within milliseconds.
+    pub yield_for: Duration,
+    /// How long after `not_after` a script may still start where the claim was in time but the agent was not.
+    pub start_within: Duration,
+    /// How often an idempotent plan is started in all when the agent dies while it runs.
+    pub starts_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            output_bytes_max: 8 * 1024,
+            stop_grace: Duration::from_secs(5),
+            yield_for: Duration::from_secs(5),
+            start_within: Duration::from_secs(30),
+            starts_max: 3,
+        }
+    }
+}
+
+/// How long the word that the script runs may hold back the word that it ended.
+const ANNOUNCE_MAX: Duration = Duration::from_secs(2);
+
+/// What became of a command here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Carried {
+    /// It has this outcome, and the bus knows it.
+    Told(RollbackState),
+    /// Somebody else holds it.
+    NotOurs(String),
+}
+
+/// What comes next for a command.
+#[derive(Clone, Debug, PartialEq)]
+enum Next {
+    /// Nobody has it: claim it.
+    Claim,
+    /// Ours and never started: start it. `started` where the ledger already says so.
+    Start { started: bool },
+    /// Started, no end known, but the plan may be run again.
+    StartAgain,
+    /// Over without (another) run.
+    Conclude(Box<RollbackOutcome>),
+    /// The ledger has the end; the outcome may not have been told.
+    Tell(Box<RollbackOutcome>),
+    /// Somebody else's.
+    Leave(String),
+}
+
+/// | ledger \ journal | nothing | claimed | started | ended |
+/// |---|---|---|---|---|
+/// | nothing | claim | claim | unknown | conclude |
+/// | ours, claimed | start | start | unknown | conclude |
+/// | ours, started | unknown | start | unknown, or again if idempotent | conclude |
+/// | ours, ended | tell by the ledger | same | same | tell by the journal |
+/// | another's | leave | leave | leave | leave |
+fn next(held: Option<&Held>, known: Option<&Known>, ask: &Ask<'_>) -> Next {
+    let state = match held.map(|held| &held.by) {
+        Some(Holder::Other(holder)) => return Next::Leave(holder.clone()),
+        Some(Holder::Us(state)) => Some(state),
+        None => None,
+    };
+    match (state, known) {
+        (Some(LedgerState::Cancelled | LedgerState::Expired), _) => {
+            Next::Leave("withdrawn".to_owned())
+        }
+        (Some(LedgerState::Ended { .. }), Some(Known::Ended(told))) => Next::Tell(told.clone()),
+        (
+            Some(LedgerState::Ended { outcome, exit_code }),
+            None | Some(Known::Claimed | Known::Started { .. }),
+        ) => Next::Tell(Box::new(RollbackOutcome {
+            exit_code: *exit_code,
+            ..ask.outcome(*outcome, "told by the ledger; this agent's journal has no more")
+        })),
+        (
+            None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
+            Some(Known::Ended(told)),
+        ) => Next::Conclude(told.clone()),
+        (None, None | Some(Known::Claimed)) => Next::Claim,
+        (Some(LedgerState::Claimed), None | Some(Known::Claimed)) => Next::Start { started: false },
+        (Some(LedgerState::Started { .. }), Some(Known::Claimed)) => Next::Start { started: true },
+        (Some(LedgerState::Started { .. }), None) => Next::Conclude(Box::new(ask.outcome(
+            RollbackState::Unknown,
+            "started before, but this agent's journal does not know it; look at the target",
+        ))),
+        (Some(LedgerState::Started { .. }), Some(Known::Started { starts, .. }))
+            if ask.command.idempotent && *starts < ask.starts_max =>
+        {
+            Next::StartAgain
+        }
+        (
+            None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
+            Some(Known::Started { starts, group }),
+        ) => Next::Conclude(Box::new(ask.unknown(*starts, *group))),
+    }
+}
+
+/// What an outcome is made of.
+struct Ask<'a> {
+    command: &'a Command,
+    agent: &'a str,
+    starts_max: u32,
+}
+
+impl Ask<'_> {
+    fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
+        RollbackOutcome {
+            schema: SCHEMA,
+            plan: self.command.plan.clone(),
+            incident: self.command.incident.clone(),
+            agent: self.agent.to_owned(),
+            state,
+            detail: Some(detail.to_owned()),
+            exit_code: None,
+            output: None,
+            took: None,
+        }
+    }
+
+    fn unknown(&self, starts: u32, group: Option<i32>) -> RollbackOutcome {
+        let group = group.map_or(String::new(), |group| {
+            format!("; process group {group} of this agent's machine may still be running")
+        });
+        let times = if starts > 1 { format!(" (start {starts})") } else { String::new() };
+        let detail = format!(
+            "the agent died while the script ran{times}; nobody knows what it did, look at the target{group}"
+        );
+        self.outcome(RollbackState::Unknown, &detail)
+    }
+}
+
+/// One command at this agent.
+pub(crate) struct Execution {
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    command: Command,
+}
+
+impl Execution {
+    pub(crate) fn new(shared: Arc<Shared>, command: Command) -> Self {
+        let ledger = Ledger::of(&shared.bus, &shared.subjects, &shared.name, &command);
+        Self { shared, ledger, command }
+    }
+
+    /// Carries the command to its end. When it returns, the bus knows the outcome or that it is not ours.
+    pub(crate) async fn carry(&self) -> Result<Carried, BusError> {
+        loop {
+            let held = self.ledger.read().await?;
+            let known =
+                self.shared.journal().of(&self.command.plan, &self.command.incident).cloned();
+            let sequence = held.as_ref().map_or(0, |held| held.sequence);
+            match (next(held.as_ref(), known.as_ref(), &self.ask()), held) {
+                (Next::Leave(holder), _) => return Ok(Carried::NotOurs(holder)),
+                (Next::Tell(outcome), _) => return self.tell(*outcome).await,
+                (Next::Conclude(outcome), _) => return self.conclude(*outcome, sequence).await,
+                // Whatever the claim brought is read again from the top: it may be another's.
+                (Next::Claim, _) => self.claim().await?,
+                (Next::Start { started: true }, Some(held)) => return self.run(held).await,
+                (Next::Start { started: false } | Next::StartAgain, Some(held)) => {
+                    if let Some(outcome) = self.forbidden(&held) {
+                        return self.conclude(outcome, sequence).await;
+                    }
+                    let state = LedgerState::Started { fence: sequence };
+                    match self.ledger.put(state.clone(), sequence).await? {
+                        Some(held) if held.by == Holder::Us(state) => return self.run(held).await,
+                        _ => {}
+                    }
+                }
+                (Next::Start { .. } | Next::StartAgain, None) => {
+                    unreachable!("only a held record is started")
+                }
+            }
+        }
+    }
+
+    async fn claim(&self) -> Result<(), BusError> {
+        if let Err(why) = self.prepare() {
+            // Another agent may have what we lack.
+            if why.depends_on_agent {
+                tokio::time::sleep(self.shared.limits.yield_for).await;
+            }
+        }
+        self.ledger.put(LedgerState::Claimed, 0).await?;
+        Ok(())
+    }
+
+    /// What forbids to start a claim that is ours, judged before anything is started.
+    fn forbidden(&self, held: &Held) -> Option<RollbackOutcome> {
+        if held.time > self.command.not_after {
+            let late = held.time.since(self.command.not_after);
+            return Some(self.outcome(
+                RollbackState::Expired,
+                &format!("late: claimed {late} after the command's not_after"),
+            ));
+        }
+        self.prepare().err().map(|why| self.outcome(RollbackState::Failed, &why.text))
+    }
+
+    /// Starts the script and follows it to its end. The ledger says `started` as `held`.
+    async fn run(&self, held: Held) -> Result<Carried, BusError> {
+        let sequence = held.sequence;
+        let asked = Instant::now();
+        let frozen = freeze::read(&self.shared.bus, &self.shared.subjects).await?;
+        if let Some(why) = frozen {
+            return self.conclude(self.outcome(RollbackState::Failed, &why), sequence).await;
+        }
+        let limit = self.command.not_after.plus(span(self.shared.limits.start_within));
+        if held.time > limit || asked.elapsed() > self.shared.limits.start_within {
+            let late =
+                self.outcome(RollbackState::Expired, "late: claimed in time, but not started");
+            return self.conclude(late, sequence).await;
+        }
+        let fence = match &held.by {
+            Holder::Us(LedgerState::Started { fence }) => *fence,
+            _ => sequence,
+        };
+        let found = match self.prepare() {
+            Ok(found) => found,
+            Err(why) => {
+                let failed = self.outcome(RollbackState::Failed, &why.text);
+                return self.conclude(failed, sequence).await;
+            }
+        };
+        if let Err(error) = self.record(Step::Started { fence }) {
+            let detail = format!("not started: the agent's journal cannot be written: {error}");
+            let failed = self.outcome(RollbackState::Failed, &detail);
+            return self.conclude(failed, sequence).await;
+        }
+        let outcome = self.execute(found, fence).await;
+        self.conclude(outcome, sequence).await
+    }
+
+    async fn execute(&self, found: Found, fence: u64) -> RollbackOutcome {
+        let limits = &self.shared.limits;
+        let run = Run {
+            found,
+            variables: environment::variables(&self.command, fence, &self.shared.data),
+            timeout: self.command.timeout.as_std(),
+            stop_grace: limits.stop_grace,
+            output_bytes_max: limits.output_bytes_max,
+        };
+        tracing::info!(
+            plan = self.command.plan,
+            incident = self.command.incident,
+            script = self.command.script,
+            fence,
+            "starting the rollback script"
+        );
+        let running = match script::start(run).await {
+            Ok(running) => running,
+            Err(error) => {
+                let detail = format!("script {:?} cannot be started: {error}", self.command.script);
+                return self.outcome(RollbackState::Failed, &detail);
+            }
+        };
+        let group = running.group();
+        let follow = async {
+            if let Err(error) = self.record(Step::Spawned { group }) {
+                tracing::error!(%error, "cannot write the process group to the journal");
+            }
+            let outcome = self.ended(running.finish().await);
+            // On disk before anybody is told: a crash from here on repeats the telling, not the script.
+            self.record_end(&outcome);
+            outcome
+        };
+        let announce = tokio::time::timeout(ANNOUNCE_MAX, self.announce());
+        let (outcome, _) = tokio::join!(follow, announce);
+        outcome
+    }
+
+    async fn announce(&self) {
+        let running = RollbackOutcome { detail: None, ..self.outcome(RollbackState::Running, "") };
+        if let Err(error) = self.publish(&running).await {
+            tracing::warn!(%error, "cannot say that the script runs");
+        }
+    }
+
+    fn ended(&self, finished: Finished) -> RollbackOutcome {
+        let (state, detail, exit_code) = match finished.ended {
+            Ended::Exited(0) => (RollbackState::Succeeded, None, Some(0)),
+            Ended::Exited(code) => {
+                (RollbackState::Failed, Some(format!("exit code {code}")), Some(code))
+            }
+            Ended::Signalled(signal) => {
+                (RollbackState::Failed, Some(format!("killed by signal {signal}")), None)
+            }
+            Ended::TimedOut => {
+                let detail = format!("stopped after {}", self.command.timeout);
+                (RollbackState::TimedOut, Some(detail), None)
+            }
+        };
+        RollbackOutcome {
+            detail,
+            exit_code,
+            output: Some(finished.output),
+            took: Some(span(finished.took)),
+            ..self.outcome(state, "")
+        }
+    }
+
+    /// Stores the end: journal, ledger, outcome. Each may be there already.
+    async fn conclude(&self, outcome: RollbackOutcome, expected: u64) -> Result<Carried, BusError> {
+        self.record_end(&outcome);
+        let end = LedgerState::Ended { outcome: outcome.state, exit_code: outcome.exit_code };
+        match self.ledger.put(end.clone(), expected).await? {
+            Some(Held { by: Holder::Us(state), .. }) if state == end => {}
+            other => tracing::error!(
+                plan = self.command.plan,
+                incident = self.command.incident,
+                ?other,
+                "somebody changed our ledger record; telling the outcome all the same"
+            ),
+        }
+        self.tell(outcome).await
+    }
+
+    async fn tell(&self, outcome: RollbackOutcome) -> Result<Carried, BusError> {
+        self.publish(&outcome).await?;
+        tracing::info!(
+            plan = outcome.plan,
+            incident = outcome.incident,
+            script = self.command.script,
+            state = outcome.state.token(),
+            detail = outcome.detail,
+            "rollback ended"
+        );
+        Ok(Carried::Told(outcome.state))
+    }
+
+    async fn publish(&self, outcome: &RollbackOutcome) -> Result<(), BusError> {
+        let payload = Bytes::from(serde_json::to_vec(outcome).expect("an outcome is JSON"));
+        let subject = self.shared.subjects.status_rollback(&self.command.plan);
+        let id = format!(
+            "{}-{}",
+            self.shared.subjects.ledger(&outcome.plan, &outcome.incident),
+            outcome.state.token()
+        );
+        let message = Outgoing { subject, payload, message_id: Some(id), ..Outgoing::default() };
+        until_answered("outcome", || self.shared.bus.publish(message.clone())).await?;
+        Ok(())
+    }
+
+    /// Everything about the command and the plan's folder that can be checked without starting anything.
+    fn prepare(&self) -> Result<Found, Unready> {
+        environment::check(&self.command)
+            .map_err(|text| Unready { text, depends_on_agent: false })?;
+        folder::find(&self.shared.plans, &self.command.plan, &self.command.script).map_err(|why| {
+            let by_name = matches!(why, Refusal::PlanName(_) | Refusal::ScriptName(_));
+            Unready { text: why.to_string(), depends_on_agent: !by_name }
+        })
+    }
+
+    fn ask(&self) -> Ask<'_> {
+        let starts_max = self.shared.limits.starts_max;
+        Ask { command: &self.command, agent: &self.shared.name, starts_max }
+    }
+
+    fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
+        self.ask().outcome(state, detail)
+    }
+
+    fn record(&self, step: Step) -> std::io::Result<()> {
+        let (plan, incident) = (self.command.plan.clone(), self.command.incident.clone());
+        self.shared.journal().record(Line { at: wall_clock(), plan, incident, step })
+    }
+
+    fn record_end(&self, outcome: &RollbackOutcome) {
+        let known = self.shared.journal().of(&outcome.plan, &outcome.incident).cloned();
+        if matches!(known, Some(Known::Ended(_))) {
+            return;
+        }
+        if let Err(error) = self.record(Step::Ended { outcome: Box::new(outcome.clone()) }) {
+            tracing::error!(%error, "cannot write the outcome to the journal; telling it all the same");
+        }
+    }
+}
+
+/// Why a command cannot be run here.
+struct Unready {
+    text: String,
+    /// Another agent might be able to.
+    depends_on_agent: bool,
+}
+
+fn span(duration: Duration) -> Span {
+    Span(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// For people who read the journal; nothing is decided by it.
+fn wall_clock() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time(since.ok().and_then(|past| i64::try_from(past.as_nanos()).ok()).unwrap_or_default())
+}
