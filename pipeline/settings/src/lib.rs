@@ -1,1 +1,39 @@
-//! settings
+//! What people write, and what it means.
+//!
+//! Files are where people edit: rules in `alerts/`, plans in `deploy/plans/`, the rest in `config/`.
+//! [`load`] reads them all and gives back [`Loaded`], apart by where each part may go: [`stages::settings::Settings`]
+//! enters the logs, [`Endpoints`] and [`OpsConfig`] stay at the edge. Or it gives back [`Problems`]: every
+//! fault in every file, each as `file:line:column: what is wrong: what to write instead`.
+//!
+//! From the outside in: `files` finds them, `yaml` makes a tree in which every value knows its place,
+//! `environment` lays variables over it, `fields` reads typed values from it, and `rule`, `plan`,
+//! `receivers` and `ops` know what each file means. `load` checks what refers to what.
+//!
+//! ```no_run
+//! let loaded = settings::load(&settings::Layout::at(".")).unwrap_or_else(|problems| {
+//!     eprintln!("{problems}");
+//!     std::process::exit(2)
+//! });
+//! println!("revision {}", loaded.settings.revision);
+//! ```
+
+mod environment;
+mod fields;
+mod files;
+mod hint;
+mod load;
+mod ops;
+mod plan;
+mod problem;
+mod receivers;
+mod rule;
+mod secret;
+mod yaml;
+
+pub use environment::{VARIABLES, Variable};
+pub use files::Layout;
+pub use load::{Loaded, load, load_with, revision_of};
+pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
+pub use problem::{Kind, Place, Problem, Problems, Severity};
+pub use receivers::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
+pub use secret::{Secret, SecretError};

@@ -1,0 +1,65 @@
+//! "Did you mean": the known word nearest to the one written.
+
+/// The nearest of `known`, if it is near enough that a slip of the hand explains it: a third of the word's
+/// letters, at least two.
+pub(crate) fn nearest<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    // Longer texts are no slips; the cap bounds the work, which grows with the product of the lengths.
+    if written.len() > 100 {
+        return None;
+    }
+    let allowed = (written.chars().count() / 3).max(2);
+    known
+        .into_iter()
+        .filter(|word| word.len() <= 100)
+        .map(|word| (distance(written, word), word))
+        .filter(|(distance, word)| *distance <= allowed && *distance < word.chars().count())
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// `did you mean "x"?`, or `otherwise`.
+pub(crate) fn did_you_mean<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    match nearest(written, known) {
+        Some(word) => format!("did you mean {word:?}?"),
+        None => otherwise(),
+    }
+}
+
+/// Insertions, deletions and replacements (Levenshtein) between the lower-cased words.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.to_lowercase().chars().collect();
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_hand_is_recognised_and_nonsense_is_not() {
+        let known = ["threshold", "window", "for", "notify"];
+        assert_eq!(nearest("treshold", known), Some("threshold"));
+        assert_eq!(nearest("Windows", known), Some("window"));
+        assert_eq!(nearest("xyzzy", known), None);
+        assert_eq!(nearest("", known), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
