@@ -8,6 +8,7 @@
 
 pub mod dataflow;
 pub mod error;
+pub mod desk;
 pub mod log;
 pub mod number;
 pub mod output;

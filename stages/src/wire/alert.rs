@@ -98,6 +98,9 @@ pub struct AlertEvent {
     pub labels: Labels,
     /// Receivers that are told.
     pub notified: Vec<String>,
+    /// Receivers whose message went into a digest, because their budget was spent.
+    #[serde(default)]
+    pub folded: Vec<String>,
     /// Why nobody was told, where that is so: `silenced`, `inhibited`, `folded`, `acknowledged`.
     pub untold: Option<String>,
     /// A sentence: who acknowledged, why it was closed.

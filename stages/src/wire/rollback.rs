@@ -153,6 +153,12 @@ pub struct RollbackEvent {
     pub detail: Option<String>,
     /// What was seen, where the state rests on it.
     pub evidence: Option<Evidence>,
+    /// Receivers that are told of this state.
+    #[serde(default)]
+    pub notified: Vec<String>,
+    /// Why nobody was told, where somebody would have been.
+    #[serde(default)]
+    pub untold: Option<String>,
 }
 
 /// An order to run a plan's script, on `ops.rollback.<plan>.command`.
