@@ -1,0 +1,133 @@
+//! The command line: every subcommand, its options, and what they default to.
+
+use crate::burst::BurstOptions;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Mission control for a fleet of services.
+#[derive(Parser, Debug)]
+#[command(name = "ops", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 1 failed, 2 usage, 3 settings refused, 4 bus not reachable, \
+    5 bus refuses the credentials, 6 address taken or not allowed, 7 data folder, 8 stream configured \
+    differently, 9 unhealthy.")]
+pub struct Cli {
+    /// How results and errors are written.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run HMS-OPS: all roles, or some; supervises a local NATS server when given none
+    Up(UpOptions),
+    /// Run the lab: everything in one process, on a local NATS server, with the settings of this folder
+    Lab(UpOptions),
+    /// Play the slow county service against the lab
+    Burst(BurstOptions),
+    /// Run the rollback agent alone
+    Agent(UpOptions),
+    /// Check, apply and list rules
+    Rules {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
+    /// Print the address of a metric's live chart
+    Dashboard {
+        /// Metric.
+        metric: String,
+        /// How far back it shows.
+        #[arg(long, default_value = "1h")]
+        window: String,
+        /// Where the board listens.
+        #[arg(long, env = "OPS_URL", default_value = "http://localhost:9900")]
+        url: String,
+    },
+    /// Say how a running HMS-OPS is: logs, lag, alerts
+    Status {
+        /// Where it listens.
+        #[arg(long, env = "OPS_URL", default_value = "http://127.0.0.1:9900")]
+        url: String,
+    },
+    /// Check this machine: settings, folders, nats-server, port, bus
+    Doctor(UpOptions),
+    /// Print the completion script of a shell
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// What can be done with rules.
+#[derive(Subcommand, Debug)]
+pub enum RulesCommand {
+    /// Check all settings offline; every problem at once, with file, line and column
+    Check(Folders),
+    /// Make the settings of the folders the ones in force
+    Apply {
+        /// Where they are, and which bus.
+        #[command(flatten)]
+        options: UpOptions,
+        /// Who applies them.
+        #[arg(long, env = "USER", default_value = "operator")]
+        author: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
+    /// List the rules in force
+    List {
+        /// Where HMS-OPS listens.
+        #[arg(long, env = "OPS_URL", default_value = "http://127.0.0.1:9900")]
+        url: String,
+    },
+}
+
+/// Where the files are that people edit.
+#[derive(Args, Clone, Debug)]
+pub struct Folders {
+    /// Rules and their runbooks.
+    #[arg(long, default_value = "alerts")]
+    pub rules: PathBuf,
+    /// ops.yml, roster.yml, receivers.yml.
+    #[arg(long, default_value = "config")]
+    pub config: PathBuf,
+    /// Rollback plans, a folder each.
+    #[arg(long, default_value = "deploy/plans")]
+    pub plans: PathBuf,
+}
+
+/// How a process runs.
+#[derive(Args, Clone, Debug)]
+pub struct UpOptions {
+    /// Where the settings are.
+    #[command(flatten)]
+    pub folders: Folders,
+    /// Data folder: local NATS store, keys, journal, outbox [default: as config/ops.yml says, else data].
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Addresses to listen on, with commas between [default: as config/ops.yml says, else loopback, port 9900].
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// NATS to use; without one a local server is started and supervised.
+    #[arg(long)]
+    pub nats_url: Option<String>,
+    /// Roles of this process: engine, collector, notifier, agent, board [default: all].
+    #[arg(long)]
+    pub role: Option<String>,
+}

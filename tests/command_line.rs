@@ -1,0 +1,150 @@
+//! The built binary when things are wrong, and its small commands: one clear line, a distinct exit code.
+
+mod support;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+use support::{PATIENCE, free_port, ops};
+
+async fn run(args: &[&str]) -> Output {
+    let run = ops(args).output();
+    tokio::time::timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("{args:?} hangs")).unwrap()
+}
+
+/// The exit code, and the one line on stderr.
+async fn refused(args: &[&str]) -> (i32, String) {
+    let output = run(args).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "one clear line: {stderr}");
+    assert!(lines[0].starts_with("ops: "), "{stderr}");
+    (output.status.code().unwrap(), lines[0].to_owned())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, line) = refused(&["up", "--data", text(folder.path()), "--listen", &address]).await;
+    assert_eq!(code, 6, "{line}");
+    assert!(line.contains(&address) && line.contains("--listen"), "{line}");
+}
+
+#[tokio::test]
+async fn a_bus_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (listen, nats) = (format!("127.0.0.1:{}", free_port()), format!("nats://127.0.0.1:{}", free_port()));
+    let args = ["up", "--data", text(folder.path()), "--listen", &listen, "--nats-url", &nats];
+    let (code, line) = refused(&args).await;
+    assert_eq!(code, 4, "{line}");
+    assert!(line.contains(nats.trim_start_matches("nats://")), "{line}");
+}
+
+#[tokio::test]
+async fn a_bus_that_refuses_the_credentials_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = folder.path().join("nats.conf");
+    let said = format!("listen: 127.0.0.1:{port}\nauthorization {{ user: a, password: \"secret-b\" }}\n");
+    std::fs::write(&config, said).unwrap();
+    let server = bus::server::find().unwrap();
+    let mut nats = tokio::process::Command::new(server)
+        .args(["-c", text(&config)])
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        assert!(nats.try_wait().unwrap().is_none(), "nats-server ended");
+        tokio::task::yield_now().await;
+    }
+    let listen = format!("127.0.0.1:{}", free_port());
+    let url = format!("nats://x:wrong-secret@127.0.0.1:{port}");
+    let args = ["up", "--data", text(folder.path()), "--listen", &listen, "--nats-url", &url];
+    let (code, line) = refused(&args).await;
+    assert_eq!(code, 5, "{line}");
+    assert!(!line.contains("wrong-secret"), "secrets never in messages: {line}");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plain-file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("data");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let (code, line) = refused(&["up", "--data", text(&below), "--listen", &listen]).await;
+    assert_eq!(code, 7, "{line}");
+    assert!(line.contains("plain-file"), "{line}");
+}
+
+#[tokio::test]
+async fn an_open_address_without_a_token_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = format!("0.0.0.0:{}", free_port());
+    let output = run(&["up", "--data", text(folder.path()), "--listen", &listen]).await;
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("token"), "{stderr}");
+}
+
+#[tokio::test]
+async fn rules_check_finds_the_committed_settings_good() {
+    let output = run(&["rules", "check"]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn rules_check_names_every_fault_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yml"), "metric: a_ms\nthreshold: high\nwindow: \"3 min\"\n").unwrap();
+    std::fs::write(folder.path().join("b.yml"), "metric: b_ms\nthreshold: 1\nwindow: 3m\naction: \"ROLLBACK:../../x\"\n").unwrap();
+    let output = run(&["rules", "check", "--rules", text(folder.path())]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for place in ["a.yml:2:12: ", "a.yml:3:9: ", "b.yml:4:9: "] {
+        assert!(said.contains(place), "{place} is missing: {said}");
+    }
+    assert!(said.contains("write 3m"), "{said}");
+    let output =
+        run(&["--format", "json", "rules", "check", "--rules", text(folder.path())]).await;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["problems"].as_array().unwrap().len(), 3, "{report}");
+}
+
+#[tokio::test]
+async fn dashboard_prints_the_address_of_the_chart() {
+    let output = run(&["dashboard", "county_api_ms", "--window", "1h"]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(said.trim().ends_with("/d/board/county_api_ms?window=1h"), "{said}");
+    for args in [["dashboard", "a b", "--window", "1h"], ["dashboard", "a_ms", "--window", "1 hour"]] {
+        assert_eq!(run(&args).await.status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn status_of_nothing_says_what_to_start() {
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let (code, line) = refused(&["status", "--url", &url]).await;
+    assert_eq!(code, 4, "{line}");
+    assert!(line.contains(&url), "{line}");
+}
+
+#[tokio::test]
+async fn help_and_completions_come_from_one_definition() {
+    let help = String::from_utf8(run(&["--help"]).await.stdout).unwrap();
+    for command in ["up", "lab", "burst", "agent", "rules", "dashboard", "status", "doctor"] {
+        assert!(help.contains(&format!("  {command}")), "{command} is missing: {help}");
+    }
+    let script = String::from_utf8(run(&["completions", "bash"]).await.stdout).unwrap();
+    assert!(script.contains("dashboard"));
+    let page = String::from_utf8(run(&["man"]).await.stdout).unwrap();
+    assert!(page.contains(".TH ops"), "{page}");
+}
