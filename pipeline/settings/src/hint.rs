@@ -32,21 +32,26 @@ pub(crate) fn did_you_mean<'a>(
     }
 }
 
-/// Insertions, deletions and replacements (Levenshtein) between the lower-cased words.
+/// Insertions, deletions, replacements and swaps of neighbours between the lower-cased words (the optimal
+/// string alignment distance).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.to_lowercase().chars().collect();
     let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+        let mut row = vec![i + 1];
         for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            let replaced = above[j] + usize::from(left != right);
+            let mut least = replaced.min(row[j] + 1).min(above[j + 1] + 1);
+            if i > 0 && j > 0 && *left == b[j - 1] && a[i - 1] == *right {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -60,6 +65,7 @@ mod tests {
         assert_eq!(nearest("Windows", known), Some("window"));
         assert_eq!(nearest("xyzzy", known), None);
         assert_eq!(nearest("", known), None);
+        assert_eq!(nearest("maen", ["max", "mean"]), Some("mean"));
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -98,6 +98,8 @@ fn options() -> Options {
         // `on`, `yes` and `010` stay what they look like: text, text, ten.
         strict_booleans: true,
         legacy_octal_numbers: false,
+        // `.nan` is refused by whoever reads the number, so that the faults behind it are found too.
+        non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough,
         reject_unsupported_tags: true,
         with_snippet: false,
     }

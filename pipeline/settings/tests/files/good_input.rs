@@ -1,8 +1,6 @@
 //! What is written well means what `semantics` says.
 
-mod folder;
-
-use folder::{Folder, GOOD_RULE};
+use crate::folder::{Folder, GOOD_RULE};
 use proptest::prelude::*;
 use settings::{
     Endpoint, Kind, Layout, Loaded, Role, Secret, Severity, Tls, load_with, revision_of,

@@ -1,8 +1,6 @@
 //! Whatever is wrong is named by file, line, column and kind, all of it at once.
 
-mod folder;
-
-use folder::{Folder, GOOD_RULE};
+use crate::folder::{Folder, GOOD_RULE};
 use settings::Kind;
 
 /// A rule file `alerts/bad.yml` beside the good ones.

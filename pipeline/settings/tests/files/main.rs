@@ -1,0 +1,5 @@
+//! Folders of files in, settings or problems out.
+
+mod bad_input;
+mod folder;
+mod good_input;
