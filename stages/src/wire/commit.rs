@@ -20,6 +20,9 @@ pub struct CommitRecord {
     pub part: u32,
     /// Newest snapshot.
     pub snapshot: Option<SnapshotRef>,
+    /// The one before it, kept in case the newest cannot be read.
+    #[serde(default)]
+    pub snapshot_before: Option<SnapshotRef>,
     /// Unique to the attempt: tells after an unclear ack whether it was this one.
     pub attempt: String,
 }
