@@ -9,6 +9,8 @@
 pub mod dataflow;
 pub mod error;
 pub mod desk;
+pub mod batch;
+pub mod decode;
 pub mod log;
 pub mod number;
 pub mod output;
