@@ -1,0 +1,302 @@
+//! Takes intents from the bus, many at once, and acknowledges each when its last word is stored.
+
+use crate::channel::{self, Parts};
+use crate::counters::{self, Counters};
+use crate::delivery::{Deliverer, Final};
+use crate::email::{MailError, Mailer};
+use crate::http::Http;
+use crate::late;
+use crate::pacing::Pacer;
+use crate::retry::Retry;
+use crate::status::Status;
+use crate::turns::{Turn, Turns};
+use bus::{BusError, SharedBus, Stream, Work, WorkOptions, Worker};
+use futures::FutureExt;
+use settings::{Endpoints, NotifyConfig};
+use stages::subject::Subjects;
+use stages::wire::{Intent, SCHEMA};
+use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// An intent comes again when the notifier was silent for this long.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+/// The notifier says that it is still at it three times within [`ACK_WAIT`].
+const STILL_AT_IT: Duration = Duration::from_secs(10);
+/// Intents in flight: a few KB each; as many late ones as this fold into one digest.
+const IN_FLIGHT_MAX: usize = 1000;
+/// Wait before the bus is asked for work again after an error, and before failed work is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Keys remembered after delivery, so that a lost acknowledgement does not tell people twice.
+const DELIVERED_MAX: usize = 10_000;
+
+/// What a notifier needs.
+pub struct NotifierOptions {
+    /// The bus.
+    pub bus: SharedBus,
+    /// Its subjects.
+    pub subjects: Subjects,
+    /// Where channels lead, by receiver.
+    pub endpoints: Endpoints,
+    /// Mail server, sender, pacing.
+    pub config: NotifyConfig,
+    /// Receiver that hears of what another one's channels all refused (`Settings::fallback_receiver`).
+    pub fallback: Option<String>,
+    /// Folder for what cannot be sent because nothing is configured; none: such a channel is given up.
+    pub outbox: Option<PathBuf>,
+    /// PEM file of authorities the mail server's certificate may come from, besides the public ones.
+    pub mail_certificates: Option<PathBuf>,
+    /// Address of the board, for links.
+    pub board_url: String,
+    /// Older intents become a digest (`Limits::notify_max_age`).
+    pub late_after: Duration,
+    /// How attempts are repeated.
+    pub retry: Retry,
+}
+
+/// Why a notifier does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// Mail cannot be set up.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Http(String),
+}
+
+/// A running notifier. Dropping it ends it at once, as a crash would; the bus hands its intents out again.
+pub struct Notifier {
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+    deliverer: Arc<Deliverer>,
+}
+
+/// What all intents in flight share.
+struct Shared {
+    deliverer: Arc<Deliverer>,
+    late: mpsc::UnboundedSender<late::Waiting>,
+    late_after: Duration,
+    delivered: Mutex<Delivered>,
+}
+
+impl Notifier {
+    /// Starts a notifier. It waits for the bus by itself.
+    ///
+    /// # Errors
+    /// What is configured cannot work.
+    pub fn start(options: NotifierOptions) -> Result<Self, NotifyError> {
+        let NotifierOptions { bus, subjects, endpoints, config, fallback, outbox, .. } = options;
+        let mailer = match &config.smtp {
+            Some(smtp) => Some(Arc::new(Mailer::new(smtp, options.mail_certificates.as_deref())?)),
+            None => None,
+        };
+        if mailer.is_none()
+            && let Some(folder) = &outbox
+        {
+            tracing::info!(folder = %folder.display(), "no mail server is configured: mails go to the outbox");
+        }
+        let parts = Parts {
+            mailer,
+            mail_from: config.from,
+            http: Http::new().map_err(NotifyError::Http)?,
+            outbox,
+            board_url: options.board_url,
+        };
+        let open =
+            |endpoints: &Vec<_>| endpoints.iter().map(|one| channel::open(one, &parts)).collect();
+        let deliverer = Arc::new(Deliverer {
+            channels: endpoints.iter().map(|(name, all)| (name.clone(), open(all))).collect(),
+            fallback,
+            retry: options.retry,
+            pacer: Pacer::new(&config.pacing),
+            status: Status { bus, subjects },
+            counters: counters::Shared::default(),
+            stop: CancellationToken::new(),
+        });
+        let (late, from) = mpsc::unbounded_channel();
+        let (delivered, late_after) = (Mutex::default(), options.late_after);
+        let shared = Shared { deliverer: deliverer.clone(), late, late_after, delivered };
+        let task = tokio::spawn(take(Arc::new(shared), from));
+        Ok(Self { stop: deliverer.stop.clone(), task: Some(task), deliverer })
+    }
+
+    /// Takes no more intents and begins no more attempts; returns when those under way have ended. What is not
+    /// delivered stays on the bus.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        if let Some(task) = &mut self.task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the notifier did not end well");
+        }
+        self.task = None;
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        self.deliverer.counters.read()
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// Takes work until told to stop, then waits for what is in flight. Dropped, it drops all of it.
+async fn take(shared: Arc<Shared>, from: mpsc::UnboundedReceiver<late::Waiting>) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(late::collect(shared.deliverer.clone(), from));
+    let (mut worker, mut turns): (Option<Box<dyn Worker>>, _) = (None, Turns::default());
+    let stop = shared.deliverer.stop.clone();
+    while !stop.is_cancelled() {
+        let next = async {
+            if worker.is_none() {
+                worker = Some(consumer(&shared.deliverer.status).await?);
+            }
+            worker.as_mut().expect("made above").next().await
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = tasks.join_next() => {}
+            work = next => match work {
+                Ok(work) => accept(&shared, work, &mut turns, &mut tasks),
+                Err(error) => {
+                    tracing::warn!(%error, "no intents from the bus; asking again");
+                    worker = None;
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+            },
+        }
+    }
+    // The last one out closes the way to the collector of late intents, which ends by it.
+    drop((shared, worker, turns));
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn consumer(status: &Status) -> Result<Box<dyn Worker>, BusError> {
+    let filter = status.subjects.of("notify.>");
+    let options = WorkOptions { ack_wait: ACK_WAIT, in_flight_max: IN_FLIGHT_MAX, only_new: false };
+    status.bus.work(Stream::Events, &filter, "notifier", options).await
+}
+
+/// Gives an intent its place in the row of its incident, in the order the bus hands them out.
+fn accept(shared: &Arc<Shared>, work: Work, turns: &mut Turns, tasks: &mut JoinSet<()>) {
+    match read(&work) {
+        Ok(intent) => {
+            let turn = turns.take(&intent.dedup_key);
+            tasks.spawn(attend(shared.clone(), work, intent, turn));
+        }
+        Err(why) => {
+            tracing::error!(subject = %String::from_utf8_lossy(&work.message.subject), why, "an intent that does not read");
+            shared.deliverer.counters.change(|counters| counters.unreadable += 1);
+            tasks.spawn(async move { done(&work).await });
+        }
+    }
+}
+
+fn read(work: &Work) -> Result<Intent, String> {
+    let intent: Intent =
+        serde_json::from_slice(&work.message.payload).map_err(|error| error.to_string())?;
+    if intent.schema > SCHEMA {
+        return Err(format!("schema {} is newer than this notifier's {SCHEMA}", intent.schema));
+    }
+    Ok(intent)
+}
+
+/// Sees one intent to its acknowledgement.
+async fn attend(shared: Arc<Shared>, work: Work, intent: Intent, turn: Turn) {
+    let counters = &shared.deliverer.counters;
+    counters.change(|counters| counters.in_flight += 1);
+    let carried = AssertUnwindSafe(carry(&shared, &intent, turn)).catch_unwind();
+    let carried = tokio::select! {
+        carried = carried => carried,
+        () = still_at_it(&work) => unreachable!("says so for ever"),
+    };
+    counters.change(|counters| counters.in_flight -= 1);
+    match carried {
+        Ok(Some(_)) => {
+            shared.delivered.lock().unwrap_or_else(PoisonError::into_inner).remember(intent.key);
+            done(&work).await;
+        }
+        // Stopped: it comes again, to this notifier's successor at once.
+        Ok(None) => later(&work, Duration::ZERO).await,
+        Err(_) => {
+            tracing::error!(key = intent.key, "an intent ended in a panic; it comes again");
+            later(&work, AGAIN_AFTER).await;
+        }
+    }
+}
+
+async fn carry(shared: &Shared, intent: &Intent, mut turn: Turn) -> Final {
+    tokio::select! {
+        () = shared.deliverer.stop.cancelled() => return None,
+        () = turn.wait() => {}
+    }
+    let told = {
+        let delivered = shared.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        delivered.keys.contains(&intent.key)
+    };
+    if told {
+        // Its acknowledgement was lost, its last word was not.
+        return Some(stages::wire::DeliveryState::Delivered);
+    }
+    if late::is_late(intent, shared.late_after) {
+        let (asker, answer) = oneshot::channel();
+        // The collector lives as long as this sender; a panic of it drops the asker, which reads as stopped.
+        let _ = shared.late.send((intent.clone(), asker));
+        return answer.await.ok().flatten();
+    }
+    shared.deliverer.deliver(intent).await
+}
+
+/// The newest keys that need no second delivery.
+#[derive(Default)]
+struct Delivered {
+    keys: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Delivered {
+    fn remember(&mut self, key: String) {
+        if self.keys.insert(key.clone()) {
+            self.order.push_back(key);
+        }
+        if self.order.len() > DELIVERED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.keys.remove(&oldest);
+        }
+    }
+}
+
+async fn still_at_it(work: &Work) {
+    loop {
+        tokio::time::sleep(STILL_AT_IT).await;
+        if let Err(error) = work.answer.working().await {
+            tracing::warn!(%error, "cannot tell the bus that an intent is being worked on");
+        }
+    }
+}
+
+/// An intent whose acknowledgement is lost comes again, and is delivered under the same keys.
+async fn done(work: &Work) {
+    if let Err(error) = work.answer.done().await {
+        tracing::warn!(%error, "cannot acknowledge an intent; it comes again");
+    }
+}
+
+async fn later(work: &Work, delay: Duration) {
+    if let Err(error) = work.answer.later(delay).await {
+        tracing::warn!(%error, "cannot hand an intent back; it comes again by itself");
+    }
+}

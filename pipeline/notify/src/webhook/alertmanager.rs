@@ -1,0 +1,126 @@
+//! An intent as Alertmanager's webhook message, version 4:
+//! <https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>.
+
+use crate::key;
+use crate::wording::{folded, links, subject};
+use serde_json::{Value, json};
+use stages::series::Labels;
+use stages::time::Time;
+use stages::wire::{Intent, Reason};
+
+/// What Alertmanager writes for an alert that has not ended.
+const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
+
+/// The message: one alert, with the intent's reason and key besides what Alertmanager has.
+pub fn body(intent: &Intent, board_url: &str) -> Value {
+    let status = if intent.reason == Reason::Resolved { "resolved" } else { "firing" };
+    let (labels, annotations) = (alert_labels(intent), alert_annotations(intent, board_url));
+    let group: Labels = [("alertname".to_owned(), labels["alertname"].clone())].into();
+    let ends = match (intent.reason, intent.ended) {
+        (Reason::Resolved, ended) => text(ended.unwrap_or(intent.time)),
+        _ => NOT_ENDED.to_owned(),
+    };
+    json!({
+        "version": "4",
+        "groupKey": format!("{{}}:{{alertname={:?}}}", labels["alertname"]),
+        "truncatedAlerts": 0,
+        "status": status,
+        "receiver": intent.receiver,
+        "groupLabels": group,
+        "commonLabels": labels,
+        "commonAnnotations": annotations,
+        "externalURL": board_url,
+        "alerts": [{
+            "status": status,
+            "labels": labels,
+            "annotations": annotations,
+            "startsAt": text(intent.opened.unwrap_or(intent.time)),
+            "endsAt": ends,
+            "generatorURL": links(intent, board_url).board.unwrap_or_default(),
+            "fingerprint": fingerprint(&labels),
+        }],
+        "opsReason": intent.reason,
+        "opsKey": intent.key,
+        "opsIncident": intent.incident,
+    })
+}
+
+/// Labels name the alert: the same for all messages of it. The rule's own labels cannot take a name from ours.
+fn alert_labels(intent: &Intent) -> Labels {
+    let mut labels = intent.labels.clone();
+    labels.extend(intent.group.clone());
+    let name = match intent.reason {
+        Reason::Digest => "OpsDigest",
+        Reason::Notice if intent.rule.is_empty() => "OpsNotice",
+        _ => intent.rule.as_str(),
+    };
+    labels.insert("alertname".to_owned(), name.to_owned());
+    labels.insert("severity".to_owned(), intent.severity.clone());
+    if !intent.metric.is_empty() {
+        labels.insert("metric".to_owned(), intent.metric.clone());
+    }
+    labels
+}
+
+fn alert_annotations(intent: &Intent, board_url: &str) -> Labels {
+    let mut annotations = intent.annotations.clone();
+    annotations.entry("summary".to_owned()).or_insert_with(|| subject(intent));
+    annotations.insert("message".to_owned(), subject(intent));
+    let mut note = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            annotations.insert(name.to_owned(), value);
+        }
+    };
+    note("runbook_url", links(intent, board_url).runbook);
+    note(
+        "value",
+        intent.evidence.as_ref().and_then(|seen| seen.value).map(|value| value.to_string()),
+    );
+    note("action", intent.action_name.clone());
+    note("action_state", intent.action.map(|state| state.token().to_owned()));
+    note("action_detail", intent.action_detail.clone());
+    let lines = folded(intent);
+    note("messages", (!lines.is_empty()).then(|| lines.join("\n")));
+    annotations
+}
+
+fn text(time: Time) -> String {
+    time.to_string()
+}
+
+/// 16 hex digits of the labels, as Alertmanager's are.
+fn fingerprint(labels: &Labels) -> String {
+    let parts: Vec<&str> =
+        labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+    key::of(&parts)[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wording::tests::county;
+
+    #[test]
+    fn firing_and_resolved_are_one_alert() {
+        let [fired, resolved] =
+            [Reason::Fired, Reason::Resolved].map(|reason| body(&county(reason), "http://ops"));
+        let (first, last) = (&fired["alerts"][0], &resolved["alerts"][0]);
+        assert_eq!(first["fingerprint"], last["fingerprint"]);
+        assert_eq!(first["labels"], last["labels"]);
+        assert_eq!(first["startsAt"], last["startsAt"]);
+        assert_eq!((&first["status"], &last["status"]), (&json!("firing"), &json!("resolved")));
+        assert_eq!(first["endsAt"], NOT_ENDED);
+        assert_eq!(last["endsAt"], "2026-11-20T16:08:01.000000000Z");
+        assert_eq!(fired["groupKey"], "{}:{alertname=\"county_api\"}");
+    }
+
+    #[test]
+    fn labels_carry_name_severity_and_group() {
+        let labels = body(&county(Reason::Fired), "http://ops")["alerts"][0]["labels"].clone();
+        let wanted = json!({
+            "alertname": "county_api", "severity": "critical", "metric": "county_api_ms",
+            "region": "north", "team": "dockets",
+        });
+        assert_eq!(labels, wanted);
+    }
+}
