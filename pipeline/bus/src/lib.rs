@@ -5,6 +5,7 @@
 
 mod contract;
 mod error;
+pub mod jetstream;
 pub mod layout;
 pub mod memory;
 

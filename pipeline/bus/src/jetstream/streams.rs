@@ -1,0 +1,212 @@
+//! Creates the streams that are missing and checks those that are there.
+//!
+//! A difference is compatible when nothing the product relies on gets weaker: kept longer, more bytes, more
+//! replicas, a longer duplicate window. Everything else is a [`BusError::Mismatch`] that says what to do; an
+//! existing stream is never changed, since somebody configured it.
+
+use super::link::{Failure, Link};
+use crate::layout::{DUPLICATE_WINDOW, SHARDS_REMEDY, SPECS, Spec};
+use crate::{BusError, Stream};
+use serde_json::{Value, json};
+
+const STREAM_NOT_FOUND: u64 = 10_059;
+const STREAM_NAME_IN_USE: u64 = 10_058;
+
+/// Creates or checks every stream.
+pub(super) async fn ensure(link: &Link, shards: u32) -> Result<(), BusError> {
+    if shards == 0 {
+        return Err(BusError::Invalid("0 shards: write 1 or more".to_owned()));
+    }
+    for spec in &SPECS {
+        ensure_one(link, spec, shards).await?;
+    }
+    Ok(())
+}
+
+async fn ensure_one(link: &Link, spec: &Spec, shards: u32) -> Result<(), BusError> {
+    let name = link.options.layout.stream_name(spec.stream);
+    let wanted = wanted(link, spec, shards);
+    let found = match config(link, &name).await {
+        Err(Failure::Refused { code: STREAM_NOT_FOUND, .. }) => {
+            let created = link.api::<Value>(&format!("STREAM.CREATE.{name}"), &wanted).await;
+            match created {
+                Ok(_) => return Ok(()),
+                // Somebody created it in between, perhaps differently.
+                Err(Failure::Refused { code: STREAM_NAME_IN_USE, .. }) => config(link, &name).await,
+                Err(failure) => return Err(failure.of_read(&format!("create stream {name}"))),
+            }
+        }
+        other => other,
+    };
+    let found = found.map_err(|failure| failure.of_read(&format!("look at stream {name}")))?;
+    compare(&name, &found, &wanted)
+}
+
+async fn config(link: &Link, name: &str) -> Result<Value, Failure> {
+    let mut info: Value = link.api(&format!("STREAM.INFO.{name}"), &Value::Null).await?;
+    Ok(info["config"].take())
+}
+
+fn wanted(link: &Link, spec: &Spec, shards: u32) -> Value {
+    let options = &link.options;
+    let limits = &options.limits;
+    let bytes_max = match spec.stream {
+        Stream::Log => limits.log_bytes_max,
+        Stream::Rollups => limits.rollup_bytes_max,
+        Stream::DeadLetter => limits.deadletter_bytes_max,
+        Stream::Alive => limits.alive_bytes_max,
+        Stream::Desk | Stream::Events | Stream::Outcomes | Stream::State => 0,
+    };
+    let mut config = json!({
+        "name": options.layout.stream_name(spec.stream),
+        "subjects": options.layout.subjects(spec),
+        "retention": "limits",
+        "storage": if spec.in_memory { "memory" } else { "file" },
+        "discard": "old",
+        "max_age": u64::try_from(spec.age_max.as_nanos()).unwrap_or(u64::MAX),
+        "max_bytes": if bytes_max == 0 { -1 } else { i64::try_from(bytes_max).unwrap_or(-1) },
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_msg_size": -1,
+        "max_consumers": -1,
+        "num_replicas": options.replicas,
+        "duplicate_window": u64::try_from(DUPLICATE_WINDOW.as_nanos()).unwrap_or(u64::MAX),
+        "allow_direct": true,
+        "allow_msg_ttl": true,
+        "allow_atomic": spec.atomic,
+        "deny_delete": spec.deny_delete,
+        "deny_purge": false,
+        "sealed": false,
+    });
+    if spec.stream == Stream::Log {
+        let prefix = &options.layout.subject_prefix;
+        config["subject_transform"] = json!({
+            "src": format!("{prefix}.metric.>"),
+            "dest": format!("{prefix}.log.{{{{partition({shards})}}}}.metric.>"),
+        });
+    }
+    config
+}
+
+/// How a field may differ.
+enum Rule {
+    /// Not at all.
+    Same,
+    /// A set in any order.
+    SameSet,
+    /// More is fine; 0 or -1 mean no limit.
+    AtLeast,
+    /// True where we want true; extra permissions are fine.
+    AtLeastTrue,
+}
+
+const FIELDS: [(&str, Rule); 18] = [
+    ("subjects", Rule::SameSet),
+    ("subject_transform", Rule::Same),
+    ("retention", Rule::Same),
+    ("storage", Rule::Same),
+    ("discard", Rule::Same),
+    ("max_age", Rule::AtLeast),
+    ("max_bytes", Rule::AtLeast),
+    ("max_msgs", Rule::AtLeast),
+    ("max_msgs_per_subject", Rule::AtLeast),
+    ("max_msg_size", Rule::AtLeast),
+    ("max_consumers", Rule::AtLeast),
+    ("num_replicas", Rule::AtLeast),
+    ("duplicate_window", Rule::AtLeast),
+    ("allow_direct", Rule::AtLeastTrue),
+    ("allow_msg_ttl", Rule::AtLeastTrue),
+    ("allow_atomic", Rule::AtLeastTrue),
+    ("deny_purge", Rule::Same),
+    ("sealed", Rule::Same),
+];
+
+fn compare(name: &str, found: &Value, wanted: &Value) -> Result<(), BusError> {
+    for (field, rule) in &FIELDS {
+        let (is, want) = (&found[*field], &wanted[*field]);
+        let fine = match rule {
+            Rule::Same => is == want || (is.is_null() && *want == json!(false)),
+            Rule::SameSet => sorted(is) == sorted(want),
+            Rule::AtLeast => is_at_least(is, want),
+            Rule::AtLeastTrue => *is == json!(true) || *want == json!(false),
+        };
+        if !fine {
+            return Err(mismatch(name, field, is, want));
+        }
+    }
+    Ok(())
+}
+
+fn is_at_least(is: &Value, want: &Value) -> bool {
+    let unbounded = |limit: &Value| limit.as_i64().is_none_or(|limit| limit <= 0);
+    unbounded(is) || (!unbounded(want) && is.as_i64() >= want.as_i64())
+}
+
+fn sorted(set: &Value) -> Vec<&str> {
+    let mut items: Vec<_> =
+        set.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    items.sort_unstable();
+    items
+}
+
+fn mismatch(name: &str, field: &str, is: &Value, want: &Value) -> BusError {
+    let remedy = match field {
+        "subject_transform" => SHARDS_REMEDY.to_owned(),
+        "retention" | "storage" | "sealed" => {
+            "this cannot be changed on a stream: use another stream prefix, or remove the stream \
+             if nobody needs it"
+                .to_owned()
+        }
+        _ => format!("change it with `nats stream edit {name}`, or use another stream prefix"),
+    };
+    let show =
+        |value: &Value| if value.is_null() { "not set".to_owned() } else { value.to_string() };
+    BusError::Mismatch {
+        stream: name.to_owned(),
+        field: field.to_owned(),
+        found: show(is),
+        wanted: show(want),
+        remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Value {
+        json!({"subjects": ["a", "b"], "retention": "limits", "max_age": 100, "max_bytes": 10,
+               "deny_purge": false, "allow_atomic": true, "sealed": false})
+    }
+
+    #[test]
+    fn larger_limits_are_compatible() {
+        let mut found = base();
+        found["subjects"] = json!(["b", "a"]);
+        found["max_age"] = json!(0);
+        found["max_bytes"] = json!(-1);
+        assert!(compare("S", &found, &base()).is_ok());
+        found["max_age"] = json!(101);
+        assert!(compare("S", &found, &base()).is_ok());
+    }
+
+    #[test]
+    fn weaker_ones_are_named_with_a_remedy() {
+        for (field, value) in [
+            ("max_age", json!(99)),
+            ("max_bytes", json!(9)),
+            ("allow_atomic", json!(false)),
+            ("retention", json!("interest")),
+        ] {
+            let mut found = base();
+            found[field] = value;
+            match compare("S", &found, &base()) {
+                Err(BusError::Mismatch { field: named, remedy, .. }) => {
+                    assert_eq!(named, field);
+                    assert!(!remedy.is_empty());
+                }
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+}
