@@ -1,13 +1,16 @@
 //! Logs and events behind one trait: JetStream for real, memory for tests and simulation.
 //!
 //! Only this crate knows async-nats. Everything the product stores goes through [`Bus`]; the conformance
-//! suite (`tests/conformance.rs`) holds both implementations to the same words.
+//! suite (`tests/conformance.rs`) holds both implementations to the same words. [`server`] runs a local
+//! nats-server, [`accounts`] says who may do what on any.
 
+pub mod accounts;
 mod contract;
 mod error;
 pub mod jetstream;
 pub mod layout;
 pub mod memory;
+pub mod server;
 
 pub use contract::*;
 pub use error::BusError;
