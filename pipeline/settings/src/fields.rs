@@ -28,15 +28,12 @@ pub(crate) struct Fields<'a> {
     known: RefCell<Vec<&'static str>>,
 }
 
-/// What is not a mapping.
-static NOTHING: &str = "write fields, one a line, like name: value";
-
 impl<'a> Fields<'a> {
     /// Opens a mapping. Repeated keys are reported here, the first of them counts.
     pub fn open(node: &'a Node, report: &'a Report) -> Option<Self> {
         let Value::Map(map) = &node.value else {
             let message = format!("{} where a mapping belongs", node.value.kind());
-            report.error(&node.place, Kind::WrongType, message, NOTHING);
+            report.error(&node.place, Kind::WrongType, message, "write fields, like name: value");
             return None;
         };
         let mut entries: Vec<(&str, &Place, &Node)> = Vec::with_capacity(map.len());
@@ -78,6 +75,12 @@ impl<'a> Fields<'a> {
     /// Whether a field was written at all.
     pub fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, ..)| *key == name)
+    }
+
+    /// Where the value of a field stands; the mapping, if the field is not there.
+    pub fn place_of(&self, name: &str) -> &Place {
+        let found = self.entries.iter().find(|(key, ..)| *key == name);
+        found.map_or(&self.place, |(_, _, node)| &node.place)
     }
 
     /// Notes that `name` must be there, unless it is (and then wrong, as already noted).

@@ -46,9 +46,14 @@ impl Layout {
 pub(crate) fn read(layout: &Layout, path: &Path, report: &Report) -> Option<Node> {
     let place = layout.place(path);
     let mut bytes = Vec::new();
-    // One byte more than allowed is enough to know that it is too much.
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    let read = std::fs::metadata(path).and_then(|found| {
+        // Opening a pipe would wait for somebody to write into it.
+        if !found.is_file() {
+            return Err(std::io::Error::other("not a regular file"));
+        }
+        // One byte more than allowed is enough to know that it is too much.
+        std::fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)
+    });
     match read {
         Ok(_) => yaml::parse(&place, &bytes, report),
         Err(fault) if fault.kind() == ErrorKind::NotFound => None,

@@ -17,9 +17,11 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+mod endpoint;
 mod environment;
 mod fields;
 mod files;
+mod forms;
 mod hint;
 mod load;
 mod ops;
@@ -30,10 +32,10 @@ mod rule;
 mod secret;
 mod yaml;
 
+pub use endpoint::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
 pub use environment::{VARIABLES, Variable};
 pub use files::Layout;
 pub use load::{Loaded, load, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};
-pub use receivers::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
 pub use secret::{Secret, SecretError};

@@ -1,14 +1,16 @@
 //! Reads all files, checks what refers to what, and says everything that is wrong at once.
 
+use crate::endpoint::Endpoints;
 use crate::environment;
 use crate::fields::{Said, short};
 use crate::files::{self, Layout};
+use crate::forms::is_plain_name;
 use crate::hint::did_you_mean;
 use crate::ops::{self, OpsConfig};
 use crate::plan;
 use crate::problem::{Kind, Place, Problems, Report};
-use crate::receivers::{Book, Endpoints};
-use crate::rule::{self, PlacedRule, is_plain_name};
+use crate::receivers::Book;
+use crate::rule::{self, PlacedRule};
 use crate::yaml::{Node, Value};
 use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
@@ -160,6 +162,10 @@ fn connect(
         }
         if let Some(unless) = &placed.unless {
             exists("rule", Kind::UnknownRule, unless, (names.keys(), "create the rule "), report);
+            if unless.text == placed.rule.name {
+                let message = "unless names the rule itself, so it would never act";
+                report.error(&unless.place, Kind::Conflict, message, "name another rule");
+            }
         }
         check_runbook(layout, &placed, report);
         let mut rule = placed.rule;

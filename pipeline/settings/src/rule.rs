@@ -34,27 +34,34 @@
 //!
 //! A file holds one rule, or several below `rules:`.
 
+mod action;
+mod condition;
+
 use crate::fields::{Fields, Said, short};
+use crate::forms::is_plain_name;
 use crate::problem::{Kind, Place, Report};
 use crate::yaml::{Node, Value};
 use stages::series::check_name;
-use stages::settings::{Action, Compare, Guards, NoData, Rule, Stat};
+use stages::settings::{Action, NoData, Rule};
 use stages::time::Span;
 use std::ops::RangeInclusive;
 
 const DAY: Span = Span::from_secs(86_400);
-/// Windows: panes are at least 0.1 s and are kept for at most a month.
-const WINDOW: RangeInclusive<Span> = Span::from_secs(1)..=Span(30 * DAY.0);
 /// Waits that may be nothing.
 const WAIT: RangeInclusive<Span> = Span::ZERO..=Span(30 * DAY.0);
-/// Waits that are counted in windows, of which the longest is a month.
-const LONG_WAIT: RangeInclusive<Span> = Span::from_secs(1)..=Span(600 * DAY.0);
 /// Waits that must be something.
 const SOME_WAIT: RangeInclusive<Span> = Span::from_secs(1)..=Span(30 * DAY.0);
+/// Waits that are counted in windows, of which the longest is a month.
+const LONG_WAIT: RangeInclusive<Span> = Span::from_secs(1)..=Span(600 * DAY.0);
+/// Reminders: not more than one a minute.
+const REPEAT: RangeInclusive<Span> = Span::from_secs(60)..=Span(30 * DAY.0);
+const REPEAT_DEFAULT: Span = Span::from_secs(4 * 3_600);
 /// Samples: more than a billion in a window is a slip.
 const SAMPLES: RangeInclusive<u64> = 1..=1_000_000_000;
 /// Names become subject tokens of at most three bytes a byte; a subject stays below 1 KiB.
 const NAME_BYTES_MAX: usize = 200;
+const NO_DATA: [(&str, NoData); 3] =
+    [("keep", NoData::Keep), ("alert", NoData::Alert), ("ok", NoData::Ok)];
 
 /// A rule with the places of what refers to something else.
 #[derive(Clone, Debug)]
@@ -98,29 +105,24 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
 fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
     let (name, name_place) = name(&fields, stem);
     let metric = metric(&fields);
-    let (threshold, window, absent) = condition(&fields);
-    let window_or_some = window.unwrap_or(Span::from_secs(60));
-    let stat = stat(&fields);
-    let share = share(&fields, stat);
-    let compare = fields.word("compare", &COMPARES).unwrap_or_default();
-    let recover = recover(&fields, compare, if stat_is_share(stat) { share } else { threshold });
-    let action_samples = fields.whole("action_min_samples", SAMPLES).unwrap_or(10);
-    let plan = action(&fields);
-    let (guards, unless) = guards(&fields);
+    let condition = condition::read(&fields);
+    let window = condition.window;
+    let plan = action::plan(&fields);
+    let (guards, unless) = action::guards(&fields);
     let (runbook, notify) = (fields.text("runbook"), fields.texts("notify").unwrap_or_default());
-    let third = Span(window_or_some.0 / 3);
-    let times = |count: i64| Span(window_or_some.0.saturating_mul(count));
+    let third = Span(window.0 / 3);
+    let times = |count: i64| Span(window.0.saturating_mul(count));
     let rule = Rule {
         name: name.unwrap_or_default(),
         metric: metric.clone().unwrap_or_default(),
         group_by: group_by(&fields),
-        stat,
-        compare,
-        threshold: threshold.unwrap_or_default(),
-        share,
-        window: window_or_some,
+        stat: condition.stat,
+        compare: condition.compare,
+        threshold: condition.threshold,
+        share: condition.share,
+        window,
         hold: fields.span("for", WAIT).unwrap_or_default(),
-        recover,
+        recover: condition.recover,
         keep_firing_for: fields.span("keep_firing_for", WAIT).unwrap_or_default(),
         reopen_within: fields.span("reopen_within", WAIT).unwrap_or_default(),
         min_samples: fields.whole("min_samples", SAMPLES).unwrap_or(1),
@@ -128,19 +130,19 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
         gap_tolerance: fields.span("gap_tolerance", WAIT).unwrap_or(third),
         no_data: fields.word("no_data", &NO_DATA).unwrap_or_default(),
         keep_max: fields.span("keep_max", LONG_WAIT).unwrap_or(times(5)),
-        absent,
+        absent: condition.absent,
         flap_window: fields
             .span("flap_window", LONG_WAIT)
             .unwrap_or(times(20).max(Span::from_secs(3_600))),
         severity: severity(&fields),
         unit: fields.text("unit").map(|said| said.text),
         action: plan.as_ref().map(|said| Action::Rollback(said.text.clone())),
-        action_min_samples: action_samples,
+        action_min_samples: fields.whole("action_min_samples", SAMPLES).unwrap_or(10),
         guards,
         runbook: runbook.as_ref().map(|said| said.text.clone()),
         // Filled with the receivers' own names once roster and receivers are known.
         notify: Vec::new(),
-        repeat: fields.span("repeat", Span::from_secs(60)..=Span(30 * DAY.0)).unwrap_or(REPEAT),
+        repeat: fields.span("repeat", REPEAT).unwrap_or(REPEAT_DEFAULT),
         labels: fields.text_map("labels", check_label),
         annotations: fields.text_map("annotations", |_, _, _| {}),
     };
@@ -150,37 +152,6 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
     let placed = PlacedRule { rule, place, name_place, notify, plan, unless, runbook };
     (!placed.rule.name.is_empty()).then_some(placed)
 }
-
-const REPEAT: Span = Span::from_secs(4 * 3_600);
-
-const COMPARES: [(&str, Compare); 6] = [
-    (">", Compare::Greater),
-    (">=", Compare::GreaterEqual),
-    ("<", Compare::Less),
-    ("<=", Compare::LessEqual),
-    ("==", Compare::Equal),
-    ("!=", Compare::NotEqual),
-];
-
-const NO_DATA: [(&str, NoData); 3] =
-    [("keep", NoData::Keep), ("alert", NoData::Alert), ("ok", NoData::Ok)];
-
-/// The percentiles stand here for the hint; [`percentile`] reads them all.
-const STATS: [(&str, Stat); 13] = [
-    ("mean", Stat::Mean),
-    ("min", Stat::Min),
-    ("max", Stat::Max),
-    ("sum", Stat::Sum),
-    ("count", Stat::Count),
-    ("rate", Stat::Rate),
-    ("last", Stat::Last),
-    ("stddev", Stat::Stddev),
-    ("p95", Stat::Percentile(95.0)),
-    ("p99", Stat::Percentile(99.0)),
-    ("p99.9", Stat::Percentile(99.9)),
-    ("above", Stat::Above),
-    ("below", Stat::Below),
-];
 
 /// The rule's name and where it is said; a rule of a list must have one.
 fn name(fields: &Fields<'_>, stem: Option<&str>) -> (Option<String>, Place) {
@@ -218,81 +189,6 @@ fn metric(fields: &Fields<'_>) -> Option<String> {
     Some(said.text)
 }
 
-/// Threshold, window and absence; a rule about absence needs neither of the first two.
-fn condition(fields: &Fields<'_>) -> (Option<f64>, Option<Span>, Option<Span>) {
-    let (threshold, window) = (fields.number("threshold"), fields.span("window", WINDOW));
-    let absent = fields.span("absent", SOME_WAIT);
-    if !fields.has("absent") {
-        fields.missing("threshold", "threshold: 1000");
-        fields.missing("window", "window: 3m");
-    }
-    (threshold, window.or(absent), absent)
-}
-
-fn stat(fields: &Fields<'_>) -> Stat {
-    let Some(said) = fields.text("stat") else { return Stat::Mean };
-    if let Some(rank) = said.text.strip_prefix('p').and_then(percentile) {
-        return Stat::Percentile(rank);
-    }
-    fields.word("stat", &STATS).unwrap_or(Stat::Mean)
-}
-
-/// `95` or `99.9`: above 0, at most 100. No exponents, no signs.
-fn percentile(digits: &str) -> Option<f64> {
-    let plain = digits.len() <= 8 && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let rank: f64 = if plain { digits.parse().ok()? } else { return None };
-    (rank > 0.0 && rank <= 100.0).then_some(rank)
-}
-
-const fn stat_is_share(stat: Stat) -> bool {
-    matches!(stat, Stat::Above | Stat::Below)
-}
-
-fn share(fields: &Fields<'_>, stat: Stat) -> Option<f64> {
-    let share = fields.number("share");
-    match (share, stat_is_share(stat)) {
-        (Some(share), true) if (0.0..=1.0).contains(&share) => return Some(share),
-        (Some(share), true) => {
-            let message = format!("share {share} is out of range");
-            let remedy = "write 0 to 1, like 0.1 for 10 %";
-            fields.report.error(place_of(fields, "share"), Kind::OutOfRange, message, remedy);
-        }
-        (None, true) => {
-            fields.missing("share", "share: 0.1, the share of samples that is too much")
-        }
-        (Some(_), false) => {
-            let remedy = "add stat: above or stat: below, or remove the line";
-            let message = "share goes with stat above or below only";
-            fields.report.error(place_of(fields, "share"), Kind::Conflict, message, remedy);
-        }
-        (None, false) => {}
-    }
-    None
-}
-
-/// Checks that recovering lies on the good side of what the value is compared with.
-fn recover(fields: &Fields<'_>, compare: Compare, bound: Option<f64>) -> Option<f64> {
-    let recover = fields.number("recover")?;
-    let bound = bound?;
-    let (fits, side) = match compare {
-        Compare::Greater | Compare::GreaterEqual => (recover <= bound, "at or below"),
-        Compare::Less | Compare::LessEqual => (recover >= bound, "at or above"),
-        Compare::Equal | Compare::NotEqual => {
-            let message = "recover has no side to lie on with compare == or !=";
-            let remedy = "remove the line";
-            fields.report.error(place_of(fields, "recover"), Kind::Conflict, message, remedy);
-            return None;
-        }
-    };
-    if fits {
-        return Some(recover);
-    }
-    let message = format!("recover {recover} is on the breaching side of {bound}");
-    let remedy = format!("write a number {side} {bound}");
-    fields.report.error(place_of(fields, "recover"), Kind::WrongSide, message, remedy);
-    None
-}
-
 fn severity(fields: &Fields<'_>) -> String {
     let Some(said) = fields.text("severity") else { return "critical".to_owned() };
     if !is_plain_name(&said.text) {
@@ -325,53 +221,4 @@ fn check_label(name: &str, place: &Place, report: &Report) {
         let remedy = "write letters, digits and _, not beginning with a digit";
         report.error(place, Kind::BadName, message, remedy);
     }
-}
-
-/// The plan an action names. `ROLLBACK:` is the one action there is.
-fn action(fields: &Fields<'_>) -> Option<Said> {
-    let said = fields.text("action")?;
-    let Some(plan) = said.text.strip_prefix("ROLLBACK:") else {
-        let message = format!("action {:?} is not known", short(&said.text));
-        fields.report.error(&said.place, Kind::BadValue, message, "write \"ROLLBACK:<plan>\"");
-        return None;
-    };
-    if !is_plain_name(plan) {
-        let message = format!("plan {:?} is not the name of a folder in deploy/plans", short(plan));
-        let remedy = "write letters, digits, _ and - only, like ROLLBACK:DOCKET_RULE";
-        fields.report.error(&said.place, Kind::BadName, message, remedy);
-        return None;
-    }
-    Some(Said { place: said.place, text: plan.to_owned() })
-}
-
-/// `[A-Za-z0-9_-]+`, at most 64: nothing a path, a shell or a subject could take for something else.
-pub(crate) fn is_plain_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-}
-
-fn guards(fields: &Fields<'_>) -> (Guards, Option<Said>) {
-    let Some(said) = fields.nested("guards") else { return (Guards::default(), None) };
-    let unless = said.text("unless");
-    let guards = Guards {
-        changed_within: said.span("changed_within", SOME_WAIT),
-        unless: unless.as_ref().map(|said| said.text.clone()),
-        approve: said.word("approve", &[("required", ())]).is_some(),
-        dry_run: said.flag("dry_run").unwrap_or(false),
-    };
-    said.finish();
-    if !fields.has("action") {
-        let message = "guards without an action guard nothing";
-        let remedy = "add action: \"ROLLBACK:<plan>\", or remove the guards";
-        fields.report.error(place_of(fields, "guards"), Kind::Conflict, message, remedy);
-    }
-    (guards, unless)
-}
-
-/// Where the value of a field stands that was read before.
-fn place_of<'f>(fields: &'f Fields<'_>, name: &str) -> &'f Place {
-    fields
-        .entries()
-        .find(|(key, ..)| *key == name)
-        .map_or(&fields.place, |(_, _, node)| &node.place)
 }

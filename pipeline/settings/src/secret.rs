@@ -78,7 +78,10 @@ pub(crate) use secret_names;
 pub(crate) fn read(fields: &Fields<'_>, names: &SecretNames, root: &Path) -> Option<Secret> {
     refuse_inline(fields, names);
     let (file, env) = (fields.text(names.file), fields.text(names.env));
-    if let (Some(_), Some(env)) = (&file, &env) {
+    // Both in files is a slip; a variable over a file is meant.
+    if let (Some(file), Some(env)) = (&file, &env)
+        && file.place.position.is_some()
+    {
         let message = format!("{} and {} exclude each other", names.file, names.env);
         fields.report.error(&env.place, Kind::Conflict, message, "remove one of them");
     }
@@ -100,10 +103,4 @@ fn refuse_inline(fields: &Fields<'_>, names: &SecretNames) {
         );
         fields.report.error(&node.place, Kind::InlineSecret, message, remedy);
     }
-}
-
-/// Whether a URL carries a user or password: `nats://user:password@host`.
-pub(crate) fn url_holds_secret(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }

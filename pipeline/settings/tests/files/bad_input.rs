@@ -301,6 +301,40 @@ fn receivers_are_checked() {
 }
 
 #[test]
+fn who_names_something_wrong_is_not_blamed_too() {
+    let folder = Folder::new()
+        .with("alerts/good.yml", GOOD_RULE.replace("oncall@opm.gov", "[anna, p]"))
+        .with("alerts/more.yml", format!("{GOOD_RULE}action: ROLLBACK:UNDO\n"))
+        .with("config/roster.yml", "people: {anna: {email: nowhere}}\n")
+        .with("config/receivers.yml", "fallback: a@b.c\nreceivers: {p: 7}\n")
+        .with("deploy/plans/UNDO/plan.yml", "[]");
+    let expected = [
+        ("config/receivers.yml:2:16", Kind::WrongType),
+        ("config/roster.yml:1:24", Kind::BadValue),
+        ("deploy/plans/UNDO/plan.yml:1:1", Kind::WrongType),
+    ];
+    assert_eq!(folder.refused(), expected.map(|(place, kind)| (place.to_owned(), kind)));
+}
+
+#[test]
+fn a_rule_does_not_guard_itself() {
+    let folder = line("guards: {unless: bad}\naction: ROLLBACK:UNDO");
+    assert_one(&folder, "6:18", Kind::Conflict);
+}
+
+#[test]
+fn the_bus_is_entered_one_way() {
+    let both = "bus: {user: u, password_env: P, credentials_file: c}\n";
+    let folder = Folder::new().with("config/ops.yml", both);
+    assert_eq!(folder.refused(), vec![("config/ops.yml:1:6".to_owned(), Kind::Conflict)]);
+    let twice = "token_env: T\ntoken_file: t\n";
+    let folder = Folder::new().with("config/ops.yml", twice);
+    assert_eq!(folder.refused(), vec![("config/ops.yml:1:12".to_owned(), Kind::Conflict)]);
+    let folder = Folder::new().with("config/ops.yml", "token_env: T\n");
+    assert!(folder.load_in(&[("OPS_TOKEN_FILE", "t")]).is_ok());
+}
+
+#[test]
 fn a_folder_in_place_of_a_file_is_named() {
     let folder = Folder::new().with("config/x", "");
     std::fs::remove_file(folder.path().join("config/roster.yml")).expect("removes");

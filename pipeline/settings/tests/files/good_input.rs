@@ -109,9 +109,11 @@ fn every_field_of_a_rule_is_read() {
         fresh_for: 30s\ngap_tolerance: 1m\nno_data: alert\nkeep_max: 1h\nabsent: 20m\nflap_window: 2h\n\
         severity: warning\ngroup_by: [service, region]\nunit: ms\nlabels: {team: courts}\n\
         annotations: {summary: Slow}\naction: ROLLBACK:UNDO\naction_min_samples: 50\n\
-        guards: {changed_within: 30m, unless: slow, approve: required, dry_run: true}\n\
+        guards: {changed_within: 30m, unless: down, approve: required, dry_run: true}\n\
         runbook: https://example.org\nnotify: anna@opm.gov\nrepeat: 1h\n";
-    let rule = rule_of(text);
+    let folder = Folder::new().with("alerts/good.yml", text).with("alerts/down.yml", GOOD_RULE);
+    let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
+    let rule = (*loaded.settings.rules[1]).clone();
     let seconds = Span::from_secs;
     assert_eq!((rule.name.as_str(), rule.metric.as_str()), ("slow", "county.api_ms"));
     assert_eq!((rule.threshold, rule.share, rule.recover), (1500.0, Some(0.25), Some(0.1)));
@@ -128,12 +130,19 @@ fn every_field_of_a_rule_is_read() {
     assert_eq!(rule.annotations["summary"], "Slow");
     let guards = Guards {
         changed_within: Some(seconds(1800)),
-        unless: Some("slow".into()),
+        unless: Some("down".into()),
         approve: true,
         dry_run: true,
     };
     assert_eq!(rule.guards, guards);
     assert_eq!((rule.notify, rule.repeat), (vec!["anna@opm.gov".to_owned()], seconds(3600)));
+}
+
+#[test]
+fn files_of_other_editors_are_read() {
+    let dos = GOOD_RULE.replace('\n', "\r\n");
+    assert_eq!(rule_of(&dos), rule_of(GOOD_RULE));
+    assert_eq!(rule_of(&format!("\u{feff}{GOOD_RULE}")), rule_of(GOOD_RULE));
 }
 
 #[test]

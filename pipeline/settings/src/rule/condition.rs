@@ -1,0 +1,135 @@
+//! The condition of a rule: what is computed, over what window, and how it is compared.
+
+use super::SOME_WAIT;
+use crate::fields::Fields;
+use crate::problem::Kind;
+use stages::settings::{Compare, Stat};
+use stages::time::Span;
+use std::ops::RangeInclusive;
+
+/// Panes are at least 0.1 s wide and are kept for a month at most.
+const WINDOW: RangeInclusive<Span> = Span::from_secs(1)..=Span::from_secs(30 * 86_400);
+
+const COMPARES: [(&str, Compare); 6] = [
+    (">", Compare::Greater),
+    (">=", Compare::GreaterEqual),
+    ("<", Compare::Less),
+    ("<=", Compare::LessEqual),
+    ("==", Compare::Equal),
+    ("!=", Compare::NotEqual),
+];
+
+/// The percentiles stand here for the hint; [`percentile`] reads them all.
+const STATS: [(&str, Stat); 13] = [
+    ("mean", Stat::Mean),
+    ("min", Stat::Min),
+    ("max", Stat::Max),
+    ("sum", Stat::Sum),
+    ("count", Stat::Count),
+    ("rate", Stat::Rate),
+    ("last", Stat::Last),
+    ("stddev", Stat::Stddev),
+    ("p95", Stat::Percentile(95.0)),
+    ("p99", Stat::Percentile(99.0)),
+    ("p99.9", Stat::Percentile(99.9)),
+    ("above", Stat::Above),
+    ("below", Stat::Below),
+];
+
+/// When a rule is in breach.
+pub(super) struct Condition {
+    pub stat: Stat,
+    pub compare: Compare,
+    pub threshold: f64,
+    pub share: Option<f64>,
+    pub recover: Option<f64>,
+    pub window: Span,
+    pub absent: Option<Span>,
+}
+
+/// Reads it. A rule about absence needs neither threshold nor window; where one is missing that is
+/// needed, the value here is a stand-in with which the rest of the rule can be checked.
+pub(super) fn read(fields: &Fields<'_>) -> Condition {
+    let (threshold, window) = (fields.number("threshold"), fields.span("window", WINDOW));
+    let absent = fields.span("absent", SOME_WAIT);
+    if !fields.has("absent") {
+        fields.missing("threshold", "threshold: 1000");
+        fields.missing("window", "window: 3m");
+    }
+    let stat = stat(fields);
+    let share = share(fields, stat);
+    let compare = fields.word("compare", &COMPARES).unwrap_or_default();
+    Condition {
+        stat,
+        compare,
+        threshold: threshold.unwrap_or_default(),
+        share,
+        recover: recover(fields, compare, if is_share(stat) { share } else { threshold }),
+        window: window.or(absent).unwrap_or(Span::from_secs(60)),
+        absent,
+    }
+}
+
+fn stat(fields: &Fields<'_>) -> Stat {
+    let Some(said) = fields.text("stat") else { return Stat::Mean };
+    if let Some(rank) = said.text.strip_prefix('p').and_then(percentile) {
+        return Stat::Percentile(rank);
+    }
+    fields.word("stat", &STATS).unwrap_or(Stat::Mean)
+}
+
+/// `95` or `99.9`: above 0, at most 100. No exponents, no signs.
+fn percentile(digits: &str) -> Option<f64> {
+    let plain = digits.len() <= 8 && digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let rank: f64 = if plain { digits.parse().ok()? } else { return None };
+    (rank > 0.0 && rank <= 100.0).then_some(rank)
+}
+
+const fn is_share(stat: Stat) -> bool {
+    matches!(stat, Stat::Above | Stat::Below)
+}
+
+fn share(fields: &Fields<'_>, stat: Stat) -> Option<f64> {
+    let share = fields.number("share");
+    match (share, is_share(stat)) {
+        (Some(share), true) if (0.0..=1.0).contains(&share) => return Some(share),
+        (Some(share), true) => {
+            let message = format!("share {share} is out of range");
+            let remedy = "write 0 to 1, like 0.1 for 10 %";
+            fields.report.error(fields.place_of("share"), Kind::OutOfRange, message, remedy);
+        }
+        (None, true) => {
+            fields.missing("share", "share: 0.1, the share of samples that is too much")
+        }
+        (Some(_), false) => {
+            let remedy = "add stat: above or stat: below, or remove the line";
+            let message = "share goes with stat above or below only";
+            fields.report.error(fields.place_of("share"), Kind::Conflict, message, remedy);
+        }
+        (None, false) => {}
+    }
+    None
+}
+
+/// Checks that recovering lies on the good side of what the value is compared with.
+fn recover(fields: &Fields<'_>, compare: Compare, bound: Option<f64>) -> Option<f64> {
+    let recover = fields.number("recover")?;
+    let bound = bound?;
+    let (fits, side) = match compare {
+        Compare::Greater | Compare::GreaterEqual => (recover <= bound, "at or below"),
+        Compare::Less | Compare::LessEqual => (recover >= bound, "at or above"),
+        Compare::Equal | Compare::NotEqual => {
+            let message = "recover has no side to lie on with compare == or !=";
+            let remedy = "remove the line";
+            fields.report.error(fields.place_of("recover"), Kind::Conflict, message, remedy);
+            return None;
+        }
+    };
+    if fits {
+        return Some(recover);
+    }
+    let message = format!("recover {recover} is on the breaching side of {bound}");
+    let remedy = format!("write a number {side} {bound}");
+    fields.report.error(fields.place_of("recover"), Kind::WrongSide, message, remedy);
+    None
+}
