@@ -27,6 +27,19 @@ impl Exposition {
         self.family(name, "gauge", help, samples);
     }
 
+    /// A histogram: samples with the suffix of their name.
+    pub fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: Vec<(&str, Vec<(&str, String)>, f64)>,
+    ) {
+        self.head(name, "histogram", help);
+        for (suffix, labels, value) in samples {
+            self.sample(&format!("{name}{suffix}"), &labels, value);
+        }
+    }
+
     /// The page.
     pub fn finish(self) -> String {
         self.0
@@ -39,15 +52,23 @@ impl Exposition {
         help: &str,
         samples: impl IntoIterator<Item = (Vec<(&'a str, String)>, f64)>,
     ) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        self.head(name, kind, help);
         for (labels, value) in samples {
-            let labels: Vec<String> =
-                labels.iter().map(|(label, text)| format!("{label}=\"{}\"", quoted(text))).collect();
-            let labels =
-                if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            let _ = writeln!(self.0, "{name}{labels} {value}");
+            self.sample(name, &labels, value);
         }
+    }
+
+    // Writing to a String cannot fail.
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, String)], value: f64) {
+        let labels: Vec<String> =
+            labels.iter().map(|(label, text)| format!("{label}=\"{}\"", quoted(text))).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 }
 

@@ -1,1 +1,82 @@
-fn main() {}
+//! `ops`: the one binary. Wiring only; what is decided is decided in the stages.
+
+mod burst;
+mod cli;
+mod connect;
+mod console;
+mod doctor;
+mod exit;
+mod exposition;
+mod health;
+mod http;
+mod load;
+mod rules;
+mod up;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command, Format};
+use exit::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(cli.format);
+    abort_on_panic();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::from(anyhow::Error::new(error)).report(false),
+    };
+    let json = cli.format == Format::Json;
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let format = cli.format;
+    match cli.command {
+        Command::Up(options) => up::run(options, up::Occasion::Up, format).await,
+        Command::Lab(options) => up::run(options, up::Occasion::Lab, format).await,
+        Command::Agent(options) => up::run(options, up::Occasion::Agent, format).await,
+        Command::Burst(options) => burst::run(options).await,
+        Command::Rules { command } => rules::run(command, format).await,
+        Command::Dashboard { metric, window, url } => {
+            http::dashboard(&metric, &window, &url, format)
+        }
+        Command::Status { url } => http::status(&url, format).await,
+        Command::Doctor(options) => doctor::run(options, format).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ops", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => {
+            let page = clap_mangen::Man::new(Cli::command());
+            page.render(&mut std::io::stdout()).map_err(|error| anyhow::Error::new(error).into())
+        }
+    }
+}
+
+/// The product's own log goes to stderr; `RUST_LOG` chooses how much of it.
+fn start_log(format: Format) {
+    let chosen = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = chosen.unwrap_or_else(|_| "warn,ops=info,async_nats=error".into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        Format::Json => log.json().init(),
+        Format::Text => log.with_target(false).compact().init(),
+    }
+}
+
+/// A half-dead process would hold its logs: a panic ends it. Stages alone are caught, where they run: a log
+/// whose stage panics stands still by itself, and says why.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        if !stages::timely_adapter::is_guarded() {
+            std::process::abort();
+        }
+    }));
+}

@@ -1,0 +1,43 @@
+//! The settings of the folders a person named, with the command line laid over them.
+
+use crate::cli::{Folders, UpOptions};
+use crate::exit::{Failure, Kind};
+use settings::{Layout, Loaded, Problems};
+use std::path::Path;
+
+/// Loads all settings; what the command line says takes the place of the variable that says the same.
+pub fn load(options: &UpOptions) -> Result<Loaded, Failure> {
+    let data = options.data.as_ref().map(|data| absolute(data));
+    let said = |name: &str| match name {
+        "OPS_DATA" => data.clone(),
+        "OPS_LISTEN" => options.listen.clone(),
+        "OPS_NATS_URL" => options.nats_url.clone(),
+        "OPS_ROLES" => options.role.clone(),
+        _ => None,
+    };
+    let environment = |name: &str| said(name).or_else(|| std::env::var(name).ok());
+    settings::load_with(&layout(&options.folders), environment).map_err(refused)
+}
+
+/// Where the files are.
+pub fn layout(folders: &Folders) -> Layout {
+    // Relative paths in config/ begin at the folder that holds it.
+    let parent = folders.config.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Layout {
+        root: parent.unwrap_or(Path::new(".")).to_owned(),
+        alerts: folders.rules.clone(),
+        plans: folders.plans.clone(),
+        config: folders.config.clone(),
+    }
+}
+
+/// Settings that are refused: every problem on a line of its own.
+pub fn refused(problems: Problems) -> Failure {
+    Failure::new(Kind::Settings, format!("the settings are refused\n{problems}").trim_end())
+}
+
+/// A path on the command line begins at the working folder, not at the folder of config/.
+fn absolute(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,91 @@
+//! `ops rules`: check the folders offline, apply them, list what is in force.
+
+use crate::cli::{Folders, Format, RulesCommand, UpOptions};
+use crate::exit::{Failure, Kind};
+use crate::{connect, http, load};
+use serde_json::{Value, json};
+use settings::Problems;
+
+/// Runs one of them.
+pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
+    match command {
+        RulesCommand::Check(folders) => check(&folders, format),
+        RulesCommand::Apply { options, author, comment } => {
+            apply(options, (author, comment), format).await
+        }
+        RulesCommand::List { url } => list(&url, format).await,
+    }
+}
+
+fn check(folders: &Folders, format: Format) -> Result<(), Failure> {
+    let loaded = settings::load(&load::layout(folders));
+    let (problems, revision) = match &loaded {
+        Ok(loaded) => (&loaded.warnings, Some(&loaded.settings.revision)),
+        Err(problems) => (problems, None),
+    };
+    if format == Format::Json {
+        println!("{}", json!({ "revision": revision, "problems": problems }));
+    } else if !problems.is_empty() {
+        eprint!("{}", lines(problems));
+    }
+    match loaded {
+        Ok(loaded) => {
+            if format == Format::Text {
+                let (rules, plans) = (loaded.settings.rules.len(), loaded.settings.plans.len());
+                println!("{rules} rules, {plans} plans: good (revision {})", loaded.settings.revision);
+            }
+            Ok(())
+        }
+        Err(problems) => {
+            let errors = problems.errors();
+            Err(Failure::new(Kind::Settings, format!("{errors} errors; nothing was changed")))
+        }
+    }
+}
+
+fn lines(problems: &Problems) -> String {
+    let text = problems.to_string();
+    if text.ends_with('\n') { text } else { format!("{text}\n") }
+}
+
+async fn apply(
+    options: UpOptions,
+    (author, comment): (String, String),
+    format: Format,
+) -> Result<(), Failure> {
+    let loaded = load::load(&options)?;
+    let connection = connect::existing(&loaded.ops).await?;
+    let mut revision = loaded.settings;
+    (revision.author, revision.comment) = (author, comment);
+    let done = connect::apply(&connection, &revision, loaded.ops.bus.shards).await?;
+    if format == Format::Json {
+        println!("{}", json!({ "revision": revision.revision, "changed": done }));
+    } else if done {
+        println!("revision {} is in force", revision.revision);
+    } else {
+        println!("revision {} was in force already", revision.revision);
+    }
+    Ok(())
+}
+
+async fn list(url: &str, format: Format) -> Result<(), Failure> {
+    let overview = http::get(url, "/api/overview").await?;
+    let rules = overview["rules"].as_array().cloned().unwrap_or_default();
+    if format == Format::Json {
+        println!("{}", json!({ "revision": overview["revision"], "rules": rules }));
+        return Ok(());
+    }
+    println!("{:<28} {:<11} {:<28} {:>10}  {}", "RULE", "STATE", "METRIC", "THRESHOLD", "ACTION");
+    for rule in &rules {
+        let text = |field: &str| rule[field].as_str().unwrap_or("-").to_owned();
+        let state = rule["alerts"].as_array().and_then(|alerts| alerts.first());
+        let state = state.and_then(|alert| alert["axis"].as_str()).unwrap_or("unknown");
+        let threshold = rule["threshold"].as_f64().map_or_else(String::new, stages::number::plain);
+        let (name, metric, action) = (text("name"), text("metric"), text("action_name"));
+        println!("{name:<28} {state:<11} {metric:<28} {threshold:>10}  {action}");
+    }
+    if rules == Vec::<Value>::new() {
+        println!("no rules in force");
+    }
+    Ok(())
+}
