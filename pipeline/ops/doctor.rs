@@ -1,0 +1,94 @@
+//! `ops doctor`: checks this machine one thing after the other and says what to do about each.
+
+use crate::cli::{Format, UpOptions};
+use crate::exit::{Failure, Kind};
+use crate::{connect, load, up};
+use serde::Serialize;
+use settings::OpsConfig;
+use std::net::SocketAddr;
+
+/// How one check went.
+#[derive(Serialize)]
+struct Finding {
+    check: &'static str,
+    good: bool,
+    detail: String,
+}
+
+/// Runs all checks; the exit code tells whether all were good.
+pub async fn run(options: UpOptions, format: Format) -> Result<(), Failure> {
+    let findings = check(&options).await;
+    let bad = findings.iter().filter(|finding| !finding.good).count();
+    if format == Format::Json {
+        println!("{}", serde_json::json!({ "good": bad == 0, "findings": findings }));
+    } else {
+        for finding in &findings {
+            let mark = if finding.good { "good" } else { "BAD " };
+            println!("{mark}  {:<12} {}", finding.check, finding.detail);
+        }
+    }
+    if bad == 0 { Ok(()) } else { Err(Failure::new(Kind::Unhealthy, format!("{bad} checks are bad"))) }
+}
+
+async fn check(options: &UpOptions) -> Vec<Finding> {
+    let mut findings = vec![finding("nats-server", find_server())];
+    let loaded = match load::load(options) {
+        Ok(loaded) => loaded,
+        Err(failure) => {
+            findings.push(finding("settings", Err(failure.to_string())));
+            return findings;
+        }
+    };
+    let rules = loaded.settings.rules.len();
+    let warnings = loaded.warnings.iter().map(|problem| format!("\n      {problem}"));
+    let warnings: String = warnings.collect();
+    findings.push(finding("settings", Ok(format!("{rules} rules{warnings}"))));
+    findings.push(finding("scripts", scripts(options, &loaded.settings)));
+    let folder = up::make_data_folder(&loaded.ops.data).map_err(|failure| failure.to_string());
+    findings.push(finding("data folder", folder.map(|()| loaded.ops.data.display().to_string())));
+    for address in &loaded.ops.listen {
+        findings.push(finding("listen", listen(*address).await));
+    }
+    findings.push(finding("bus", bus(&loaded.ops).await));
+    findings
+}
+
+fn finding(check: &'static str, result: Result<String, String>) -> Finding {
+    let good = result.is_ok();
+    let detail = result.unwrap_or_else(|fault| fault);
+    Finding { check, good, detail }
+}
+
+fn find_server() -> Result<String, String> {
+    let path = bus::server::find().map_err(|error| error.to_string())?;
+    Ok(path.display().to_string())
+}
+
+/// Every plan's script is there and may be run.
+fn scripts(options: &UpOptions, settings: &stages::settings::Settings) -> Result<String, String> {
+    use std::os::unix::fs::PermissionsExt;
+    for plan in &settings.plans {
+        let script = options.folders.plans.join(&plan.name).join(&plan.script);
+        let shown = script.display();
+        let data = std::fs::metadata(&script).map_err(|error| format!("{shown}: {error}"))?;
+        if data.permissions().mode() & 0o111 == 0 {
+            return Err(format!("{shown} is not executable; chmod +x it"));
+        }
+    }
+    Ok(format!("{} plans", settings.plans.len()))
+}
+
+async fn listen(address: SocketAddr) -> Result<String, String> {
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(_) => Ok(address.to_string()),
+        Err(error) => Err(format!("{address}: {error}; is HMS-OPS running already?")),
+    }
+}
+
+async fn bus(ops: &OpsConfig) -> Result<String, String> {
+    if ops.bus.url.is_none() {
+        return Ok("a local server will be started and supervised".to_owned());
+    }
+    connect::existing(ops).await.map_err(|failure| failure.to_string())?;
+    Ok("connected".to_owned())
+}
