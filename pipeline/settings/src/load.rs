@@ -157,11 +157,19 @@ fn connect(
     let names = unique_names(&rules, report);
     let mut connected = BTreeMap::new();
     for placed in rules {
-        if let Some(plan) = &placed.plan {
-            exists("plan", Kind::UnknownPlan, plan, (plans.keys(), "create deploy/plans/"), report);
+        if let Some(plan) = &placed.plan
+            && !plans.contains_key(&plan.text)
+        {
+            let remedy = unknown(plan, plans.keys(), "create deploy/plans/");
+            let message = format!("plan {:?} does not exist", short(&plan.text));
+            report.error(&plan.place, Kind::UnknownPlan, message, remedy);
         }
         if let Some(unless) = &placed.unless {
-            exists("rule", Kind::UnknownRule, unless, (names.keys(), "create the rule "), report);
+            if !names.contains_key(&unless.text) {
+                let remedy = unknown(unless, names.keys(), "create the rule ");
+                let message = format!("rule {:?} does not exist", short(&unless.text));
+                report.error(&unless.place, Kind::UnknownRule, message, remedy);
+            }
             if unless.text == placed.rule.name {
                 let message = "unless names the rule itself, so it would never act";
                 report.error(&unless.place, Kind::Conflict, message, "name another rule");
@@ -206,21 +214,11 @@ fn unique_names(rules: &[PlacedRule], report: &Report) -> BTreeMap<String, Place
     names
 }
 
-/// Notes a name that is not among `known`.
-fn exists<'a>(
-    what: &str,
-    kind: Kind,
-    said: &Said,
-    known: (impl Iterator<Item = &'a String>, &str),
-    report: &Report,
-) {
-    let (known, otherwise) = known;
-    let known: Vec<&str> = known.map(String::as_str).collect();
-    if !known.contains(&said.text.as_str()) {
-        let message = format!("{what} {:?} does not exist", short(&said.text));
-        let otherwise = || format!("{otherwise}{}", short(&said.text));
-        report.error(&said.place, kind, message, did_you_mean(&said.text, known, otherwise));
-    }
+/// The remedy for a name that is not among `known`.
+fn unknown<'a>(said: &Said, known: impl Iterator<Item = &'a String>, otherwise: &str) -> String {
+    did_you_mean(&said.text, known.map(String::as_str), || {
+        format!("{otherwise}{}", short(&said.text))
+    })
 }
 
 /// A runbook is a web address, or `wiki/<name>` for `alerts/runbooks/<name>.md`.

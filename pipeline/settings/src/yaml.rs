@@ -147,9 +147,11 @@ fn refuse(file: &Place, error: &Error, report: &Report) {
     report.error(&place, kind, message, remedy);
 }
 
-/// The first line of the parser's message, bounded, without control characters.
+/// The first line of the parser's message without its place, bounded, without control characters.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(160).collect()
+    let line = text.lines().next().unwrap_or_default();
+    let (message, _) = line.rsplit_once(" at line ").unwrap_or((line, ""));
+    message.chars().filter(|c| !c.is_control()).take(160).collect()
 }
 
 fn line_and_column(before: &[u8]) -> (u32, u32) {

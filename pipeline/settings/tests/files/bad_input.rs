@@ -132,6 +132,20 @@ fn files_that_are_no_settings_are_refused() {
 }
 
 #[test]
+fn a_problem_is_one_line_as_people_write_them() {
+    let shown = |folder: &Folder| folder.load().expect_err("must be refused").to_string();
+    assert_eq!(
+        shown(&rule(GOOD_RULE.replace("3m", "\"3 min\""))),
+        "alerts/bad.yml:3:9: window \"3 min\" is not a duration: write 3m"
+    );
+    assert_eq!(
+        shown(&rule("metric: a: b\n")),
+        "alerts/bad.yml:1:10: not YAML (mapping values are not allowed in this context): \
+         mend the line, or the one before it; quote text with : # or *"
+    );
+}
+
+#[test]
 fn bombs_are_refused() {
     let mut aliases = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, before) in ["b", "c", "d", "e", "f", "g", "h"].iter().zip('a'..) {
