@@ -128,7 +128,11 @@ class Client:
     def stats(self):
         """What became of the samples so far, as a dict of counts."""
         counts = dict(self._counts)
-        counts["dropped"] = max(0, self._newest - self._taken)
+        try:
+            before_oldest = self._queue[0][0] - 1
+        except IndexError:
+            before_oldest = self._newest
+        counts["dropped"] = max(0, before_oldest - self._taken)
         counts["queued"] = len(self._queue)
         return counts
 
