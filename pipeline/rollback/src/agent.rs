@@ -15,10 +15,6 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// A command comes again when the agent was silent for this long.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// The agent says that it is still at it three times within [`ACK_WAIT`].
-const STILL_AT_IT: Duration = Duration::from_secs(10);
 /// Scripts at once; the fleet's budget is 10 an hour.
 const IN_FLIGHT_MAX: usize = 16;
 /// Wait before the bus is asked for work again after an error, and before failed work is tried again.
@@ -217,7 +213,11 @@ async fn take(shared: Arc<Shared>, stop: CancellationToken) {
 async fn consumer(shared: &Shared) -> Result<Box<dyn Worker>, bus::BusError> {
     let name = format!("agent-{}", escape(&shared.name));
     let filter = shared.subjects.of("rollback.*.command");
-    let options = WorkOptions { ack_wait: ACK_WAIT, in_flight_max: IN_FLIGHT_MAX, only_new: false };
+    let options = WorkOptions {
+        ack_wait: shared.limits.ack_wait,
+        in_flight_max: IN_FLIGHT_MAX,
+        only_new: false,
+    };
     shared.bus.work(Stream::Events, &filter, &name, options).await
 }
 
@@ -234,13 +234,13 @@ async fn attend(shared: Arc<Shared>, work: Work) {
     let key = (command.plan.clone(), command.incident.clone());
     let Some(_busy) = Busy::enter(&shared, key) else {
         // The bus lost sight of us and repeats a command we are still at.
-        return later(&work, STILL_AT_IT).await;
+        return later(&work, shared.limits.still_at_it()).await;
     };
     let execution = Execution::new(shared.clone(), command);
     let carried = AssertUnwindSafe(execution.carry()).catch_unwind();
     let carried = tokio::select! {
         carried = carried => carried,
-        () = still_at_it(&work) => unreachable!("says so for ever"),
+        () = still_at_it(&work, shared.limits.still_at_it()) => unreachable!("says so for ever"),
     };
     match carried {
         Ok(Ok(Carried::Told(state))) => {
@@ -277,9 +277,9 @@ fn read(shared: &Shared, work: &Work) -> Result<Command, String> {
     Ok(command)
 }
 
-async fn still_at_it(work: &Work) {
+async fn still_at_it(work: &Work, every: Duration) {
     loop {
-        tokio::time::sleep(STILL_AT_IT).await;
+        tokio::time::sleep(every).await;
         if let Err(error) = work.answer.working().await {
             tracing::warn!(%error, "cannot tell the bus that the command is being worked on");
         }

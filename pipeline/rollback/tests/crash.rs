@@ -1,0 +1,177 @@
+//! An agent that dies, at every point of its way, and the one that comes after it.
+
+mod lab;
+
+use bus::Outgoing;
+use bus::memory::{Faults, MemoryBus, WriteFault};
+use lab::{Lab, made};
+use stages::wire::{LedgerState, RollbackState};
+use std::fs;
+use std::sync::Arc;
+
+/// Runs until told to go, and counts its starts.
+const SLOW: &str = "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n\
+    while [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\necho end >> \"$OPS_DATA/ends\"\n";
+
+fn starts(lab: &Lab) -> usize {
+    fs::read_to_string(lab.data("starts")).unwrap_or_default().lines().count()
+}
+
+#[tokio::test]
+async fn an_agent_that_dies_while_the_script_runs_leaves_an_unknown_outcome() {
+    let lab = Lab::in_memory().await;
+    lab.script("run.sh", SLOW, 0o755);
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    made(&lab.data("starts")).await;
+    lab.running("i1").await;
+    drop(agent);
+    let agent = lab.agent("a1").await;
+    let outcome = lab.end("i1").await;
+    assert_eq!(outcome.state, RollbackState::Unknown);
+    assert!(outcome.detail.unwrap().contains("the agent died while the script ran"));
+    fs::write(lab.data("go"), "").unwrap();
+    made(&lab.data("ends")).await;
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 1, "never run again by itself");
+    let ended = LedgerState::Ended { outcome: RollbackState::Unknown, exit_code: None };
+    assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
+}
+
+#[tokio::test]
+async fn an_idempotent_plan_is_run_again_with_a_newer_fence() {
+    let lab = Lab::in_memory().await;
+    lab.script("run.sh", "#!/bin/sh\necho $OPS_FENCE >> \"$OPS_DATA/starts\"\nif [ $(wc -l < \"$OPS_DATA/starts\") -eq 1 ]; then exec sleep 5; fi\n", 0o755);
+    let mut command = lab.command("i1");
+    command.idempotent = true;
+    let agent = lab.agent("a1").await;
+    lab.order(&command).await;
+    made(&lab.data("starts")).await;
+    lab.running("i1").await;
+    drop(agent);
+    let agent = lab.agent("a1").await;
+    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
+    agent.shutdown().await;
+    let fences = fs::read_to_string(lab.data("starts")).unwrap();
+    let fences: Vec<u64> = fences.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(fences.len() == 2 && fences[0] < fences[1], "{fences:?}");
+}
+
+#[tokio::test]
+async fn a_claim_that_was_never_started_is_carried_on() {
+    let lab = Lab::in_memory().await;
+    lab.script("run.sh", "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n", 0o755);
+    lab.hold("i1", "a1", LedgerState::Claimed).await;
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 1);
+}
+
+#[tokio::test]
+async fn a_start_that_the_journal_does_not_know_is_unknown() {
+    let lab = Lab::in_memory().await;
+    lab.script("run.sh", "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n", 0o755);
+    lab.hold("i1", "a1", LedgerState::Started { fence: 1 }).await;
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    assert_eq!(lab.end("i1").await.state, RollbackState::Unknown);
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 0);
+}
+
+/// Everything after the script is lost until the agent is dead.
+struct NothingEnds;
+
+impl Faults for NothingEnds {
+    fn write(&mut self, batch: &[Outgoing]) -> WriteFault {
+        let ended =
+            batch.iter().any(|one| String::from_utf8_lossy(&one.payload).contains("\"ended\""));
+        if ended { WriteFault::Unavailable } else { WriteFault::None }
+    }
+}
+
+/// Nothing goes wrong.
+struct Fine;
+
+impl Faults for Fine {}
+
+#[tokio::test]
+async fn an_end_in_the_journal_is_told_by_the_next_agent() {
+    let bus = MemoryBus::real_time(bus::layout::Layout::default());
+    let lab = Lab::on(Arc::new(bus.clone())).await;
+    lab.script(
+        "run.sh",
+        "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\necho done\nexit 4\n",
+        0o755,
+    );
+    bus.set_faults(NothingEnds);
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    let journal = lab.folder.path().join("a1.journal");
+    while !fs::read_to_string(&journal).unwrap().contains("\"step\":\"ended\"") {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    drop(agent);
+    bus.set_faults(Fine);
+    let agent = lab.agent("a1").await;
+    let outcome = lab.end("i1").await;
+    assert_eq!((outcome.state, outcome.exit_code), (RollbackState::Failed, Some(4)));
+    assert_eq!(outcome.output.as_deref(), Some("done\n"));
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 1);
+}
+
+/// Every third write is stored without its ack, every fifth is lost on the way.
+struct Shaky(u64);
+
+impl Faults for Shaky {
+    fn write(&mut self, _: &[Outgoing]) -> WriteFault {
+        self.0 += 1;
+        match self.0 {
+            n if n % 3 == 0 => WriteFault::LostAck,
+            n if n % 5 == 0 => WriteFault::LostRequest,
+            n if n % 7 == 0 => WriteFault::Unavailable,
+            _ => WriteFault::None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn lost_acks_cost_neither_a_claim_nor_an_outcome() {
+    let bus = MemoryBus::real_time(bus::layout::Layout::default());
+    let lab = Lab::on(Arc::new(bus.clone())).await;
+    lab.script("run.sh", "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n", 0o755);
+    for number in 0..12 {
+        lab.order(&lab.command(&format!("i{number}"))).await;
+    }
+    bus.set_faults(Shaky(0));
+    let agents = [lab.agent("a1").await, lab.agent("a2").await];
+    for number in 0..12 {
+        let outcome = lab.end(&format!("i{number}")).await;
+        assert_eq!(outcome.state, RollbackState::Succeeded, "{outcome:?}");
+    }
+    for agent in agents {
+        agent.shutdown().await;
+    }
+    assert_eq!(starts(&lab), 12);
+}
+
+#[tokio::test]
+async fn an_outage_of_the_bus_while_the_script_runs_loses_nothing() {
+    let bus = MemoryBus::real_time(bus::layout::Layout::default());
+    let lab = Lab::on(Arc::new(bus.clone())).await;
+    lab.script("run.sh", SLOW, 0o755);
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    lab.running("i1").await;
+    made(&lab.data("starts")).await;
+    bus.set_connected(false);
+    fs::write(lab.data("go"), "").unwrap();
+    made(&lab.data("ends")).await;
+    bus.set_connected(true);
+    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 1);
+}
