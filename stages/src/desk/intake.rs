@@ -1,0 +1,162 @@
+//! Reading the desk's entries: relayed ones are taken once, whatever relays repeat; one that cannot be read is
+//! named and costs nothing beside it.
+
+use crate::log::{DeskKind, Entry, EntryKind};
+use crate::settings::Settings;
+use crate::subject::Subjects;
+use crate::time::Time;
+use crate::wire::{
+    Ack, Approve, Change, Close, Delivery, Freeze, LedgerRecord, Relayed, RollbackOutcome,
+    ShardEvent, Silence,
+};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// What an entry says.
+#[derive(Debug)]
+pub enum Input {
+    /// Time passes.
+    Tick,
+    /// A revision of the settings.
+    Settings(Box<Settings>),
+    /// A shard speaks.
+    Shard(ShardEvent),
+    /// The claim ledger speaks; stored there at this moment.
+    Ledger(LedgerRecord, Time),
+    /// An agent speaks; stored there at this moment.
+    Outcome(RollbackOutcome, Time),
+    /// A delivery was tried.
+    Delivery(Delivery),
+    /// A person or a tool speaks.
+    People(People),
+    /// It was read before.
+    Repeat,
+    /// Nothing for the desk.
+    Foreign,
+    /// It cannot be read: what it is, and why.
+    Unreadable(&'static str, String),
+}
+
+/// What a person or a tool says.
+#[derive(Debug)]
+pub enum People {
+    /// I have taken it.
+    Ack(Ack),
+    /// Do not tell.
+    Silence(Silence),
+    /// Go ahead, or do not.
+    Approve(Approve),
+    /// A target was changed.
+    Change(Change),
+    /// The kill switch.
+    Freeze(Freeze),
+    /// It is over.
+    Close(Close),
+}
+
+/// Reads `entry`; `seen` remembers the last sequence of each source.
+pub fn read(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>) -> Input {
+    match &entry.kind {
+        EntryKind::Tick => Input::Tick,
+        EntryKind::Settings => {
+            json("settings", entry, |settings| Input::Settings(Box::new(settings)))
+        }
+        EntryKind::Desk(DeskKind::Transition) => transition(entry, seen),
+        EntryKind::Desk(DeskKind::Outcome) => outcome(entry, subjects, seen),
+        EntryKind::Desk(DeskKind::Ack) => json("ack", entry, |it| Input::People(People::Ack(it))),
+        EntryKind::Desk(DeskKind::Silence) => {
+            json("silence", entry, |it| Input::People(People::Silence(it)))
+        }
+        EntryKind::Desk(DeskKind::Approve) => {
+            json("approve", entry, |it| Input::People(People::Approve(it)))
+        }
+        EntryKind::Desk(DeskKind::Change) => {
+            json("change", entry, |it| Input::People(People::Change(it)))
+        }
+        EntryKind::Desk(DeskKind::Freeze) => {
+            json("freeze", entry, |it| Input::People(People::Freeze(it)))
+        }
+        EntryKind::Desk(DeskKind::Close) => {
+            json("close", entry, |it| Input::People(People::Close(it)))
+        }
+        EntryKind::Metric(_)
+        | EntryKind::Batch
+        | EntryKind::Verify
+        | EntryKind::Look
+        | EntryKind::Unknown => Input::Foreign,
+    }
+}
+
+fn json<T: DeserializeOwned>(
+    what: &'static str,
+    entry: &Entry,
+    into: impl FnOnce(T) -> Input,
+) -> Input {
+    match serde_json::from_slice(&entry.payload) {
+        Ok(body) => into(body),
+        Err(error) => Input::Unreadable(what, error.to_string()),
+    }
+}
+
+type Envelope = Relayed<Box<RawValue>>;
+
+/// The envelope, unless it was read before. Families are as fine as the sequences that rise together: one
+/// shard's transitions are a family (two shards' may overtake each other), the outcomes are one.
+fn envelope(
+    entry: &Entry,
+    fine: bool,
+    seen: &mut BTreeMap<String, u64>,
+) -> Result<Envelope, Input> {
+    let envelope: Envelope = serde_json::from_slice(&entry.payload)
+        .map_err(|error| Input::Unreadable("relayed entry", error.to_string()))?;
+    let mut family = envelope.source.stream.clone();
+    if fine {
+        family.push('/');
+        family.push_str(&envelope.subject);
+    }
+    let last = seen.entry(family).or_default();
+    if envelope.source.sequence <= *last {
+        return Err(Input::Repeat);
+    }
+    *last = envelope.source.sequence;
+    Ok(envelope)
+}
+
+fn transition(entry: &Entry, seen: &mut BTreeMap<String, u64>) -> Input {
+    let envelope = match envelope(entry, true, seen) {
+        Ok(envelope) => envelope,
+        Err(input) => return input,
+    };
+    match serde_json::from_str(envelope.body.get()) {
+        Ok(event) => Input::Shard(event),
+        Err(error) => Input::Unreadable("transition", error.to_string()),
+    }
+}
+
+fn outcome(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>) -> Input {
+    let envelope = match envelope(entry, false, seen) {
+        Ok(envelope) => envelope,
+        Err(input) => return input,
+    };
+    let (subject, body, time) = (&envelope.subject, envelope.body.get(), envelope.source.time);
+    if subject.starts_with(&subjects.of("exec.")) {
+        let record = serde_json::from_str(body);
+        record.map_or_else(
+            |error| Input::Unreadable("ledger record", error.to_string()),
+            |record| Input::Ledger(record, time),
+        )
+    } else if subject.starts_with(&subjects.of("status.rollback.")) {
+        let outcome = serde_json::from_str(body);
+        outcome.map_or_else(
+            |error| Input::Unreadable("outcome", error.to_string()),
+            |outcome| Input::Outcome(outcome, time),
+        )
+    } else if subject.starts_with(&subjects.of("status.notify.")) {
+        let delivery = serde_json::from_str(body);
+        delivery
+            .map_or_else(|error| Input::Unreadable("delivery", error.to_string()), Input::Delivery)
+    } else {
+        Input::Foreign
+    }
+}

@@ -1,0 +1,394 @@
+//! The stage that carries rollbacks: brings the word of ledger, agents, shards and time to each rollback's
+//! state machine and says what follows.
+
+use crate::desk::column::{Heard, News};
+use crate::desk::incident::{Incident, Rollback};
+use crate::desk::rollback::{Effect, Ending, Happening, RollbackProgress};
+use crate::desk::state::Chore;
+use crate::desk::{Desk, act, verify, words};
+use crate::output::Output;
+use crate::settings::{Plan, Rule};
+use crate::time::{Span, Time};
+use crate::wire::{
+    Command, Evidence, Forbidden, LedgerRecord, LedgerState, Reason, RollbackEvent,
+    RollbackOutcome, RollbackState, SCHEMA, Verdict, Verified, Withdraw, WithdrawKind,
+};
+use std::sync::Arc;
+
+/// A wish to withdraw is repeated after this long: the ledger record it asks for is create-once, so repeating
+/// is harmless, and the edge that writes it may have died in between.
+pub(super) const WISH_AGAIN: Span = Span::from_secs(60);
+/// How long the agent's own words are waited for once the ledger says how a run ended. They follow within
+/// milliseconds; a page without them says less.
+const WORDS_WITHIN: Span = Span::from_secs(2);
+/// How long beyond a script's time limit its end may be unheard of before the outcome is unknown: the agent
+/// may start 30 s after its claim, needs 5 s to stop a script, and may be restarted meanwhile.
+const SILENT_FOR: Span = Span::from_secs(90);
+
+/// What came with a happening.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Word {
+    /// A sentence.
+    pub detail: Option<String>,
+    /// Exit code of a script.
+    pub exit_code: Option<i32>,
+    /// What was seen.
+    pub evidence: Option<Evidence>,
+    /// When the word was stored where it was said first.
+    pub stored: Option<Time>,
+    /// The page of the firing says it already.
+    pub paged: bool,
+}
+
+impl RollbackProgress {
+    /// The state people know it by; none before it was judged.
+    pub fn state(&self) -> Option<RollbackState> {
+        match self {
+            Self::Unjudged => None,
+            Self::Suppressed(_) => Some(RollbackState::Suppressed),
+            Self::AwaitingApproval(_) => Some(RollbackState::AwaitingApproval),
+            Self::Commanded(_) | Self::Withdrawing(_) => Some(RollbackState::Commanded),
+            Self::Claimed(_) => Some(RollbackState::Claimed),
+            Self::Running(_) => Some(RollbackState::Running),
+            Self::Failing(state, _) | Self::Over(state, _) => Some(*state),
+            Self::Unknown => Some(RollbackState::Unknown),
+            Self::Verifying(_) => Some(RollbackState::Verifying),
+        }
+    }
+}
+
+impl Desk {
+    /// Lets `happening` happen to the rollback of the incident `id`.
+    pub(super) fn happen(&mut self, id: &str, happening: &Happening, word: &Word) {
+        let Some(incident) = self.state.incidents.get_mut(id) else { return };
+        let Some(rollback) = incident.rollback.as_mut() else { return };
+        let before = rollback.progress.clone();
+        let (progress, effects) = before.clone().step(happening);
+        rollback.progress = progress.clone();
+        if matches!(happening, Happening::Claimed(..) | Happening::Started(_) | Happening::Ended(_))
+        {
+            rollback.claimed = true;
+        }
+        if matches!(happening, Happening::Ended(_))
+            && !matches!(before, RollbackProgress::Verifying(_))
+        {
+            rollback.ended = word.stored;
+        }
+        if let Some(at) = progress.deadline() {
+            self.state.agenda.insert((at, Chore::Rollback(id.to_owned())));
+        }
+        self.hold(id, &progress);
+        for effect in effects {
+            self.follow(id, &effect, word);
+        }
+        self.release(id, &before, &progress);
+        if progress.settled() && !before.settled() {
+            self.settled(id);
+        }
+    }
+
+    fn hold(&mut self, id: &str, progress: &RollbackProgress) {
+        if matches!(progress, RollbackProgress::Suppressed(why) if act::may_pass(*why)) {
+            self.state.held.insert(id.to_owned());
+        } else {
+            self.state.held.remove(id);
+        }
+    }
+
+    fn release(&mut self, id: &str, before: &RollbackProgress, after: &RollbackProgress) {
+        if !before.in_flight() || after.in_flight() {
+            return;
+        }
+        let now = self.state.now;
+        let rollback = self.state.incidents.get(id).and_then(|it| it.rollback.clone());
+        if let Some(Rollback { plan, commanded: Some(at), claimed, .. }) = rollback {
+            self.state.plans.released(&plan, id, at, claimed, now);
+        }
+    }
+
+    fn follow(&mut self, id: &str, effect: &Effect, word: &Word) {
+        let Some(rule) = self.rule_of(id) else { return };
+        let Some(incident) = self.state.incidents.get(id).cloned() else { return };
+        let Some(rollback) = incident.rollback.clone() else { return };
+        match effect {
+            Effect::Say(state, why) => {
+                self.say_rollback(&rule, &incident, &rollback, (*state, *why), word);
+            }
+            Effect::Order => self.order(&rule, &incident, &rollback),
+            Effect::Wish(kind) => {
+                let (plan, incident) = (rollback.plan.clone(), incident.id.clone());
+                let wish = Withdraw { schema: SCHEMA, plan, incident, kind: *kind };
+                let subject = self.subjects.rollback(&rollback.plan, "withdraw");
+                self.out.push(Output::commit(subject, &wish));
+            }
+            Effect::Ask => self.ask(&rule, &incident, &rollback),
+            Effect::Unexpected => {
+                self.count("rollback_unexpected");
+                let state = rollback.progress.state().map_or("unjudged", RollbackState::token);
+                let said = word.detail.as_deref().unwrap_or("no detail");
+                let text = format!(
+                    "rollback {} of incident {id} is {state}, but the bus says otherwise ({said}): look at the target",
+                    rollback.plan
+                );
+                self.notice("rollback_unexpected", id, text, true);
+            }
+        }
+    }
+
+    fn say_rollback(
+        &mut self,
+        rule: &Arc<Rule>,
+        incident: &Incident,
+        rollback: &Rollback,
+        (state, why): (RollbackState, Option<Forbidden>),
+        word: &Word,
+    ) {
+        let reason = why.map(|why| words::forbidden(why).to_owned());
+        let detail = match (reason, word.detail.clone()) {
+            (Some(reason), Some(detail)) => Some(format!("{reason}: {detail}")),
+            (reason, detail) => reason.or(detail),
+        };
+        let told = told(state).filter(|_| !word.paged);
+        let heard = told.map_or_else(Heard::default, |reason| {
+            let news = News {
+                reason,
+                topic: format!("rollback/{}/{}", incident.openings, state.token()),
+                summary: format!(
+                    "{}: {}",
+                    words::subject(rule, &incident.group),
+                    words::rollback(&rollback.plan, state, detail.as_deref())
+                ),
+                age: Span::ZERO,
+                ended: None,
+                evidence: word.evidence.clone(),
+                action: Some(state),
+                action_detail: detail.clone(),
+            };
+            self.tell(&incident.id, rule, &news)
+        });
+        let event = RollbackEvent {
+            schema: SCHEMA,
+            plan: rollback.plan.clone(),
+            incident: incident.id.clone(),
+            rule: rule.name.clone(),
+            metric: rule.metric.clone(),
+            state,
+            why,
+            time: self.state.now,
+            position: self.state.position,
+            script: rollback.script.clone(),
+            exit_code: word.exit_code,
+            detail,
+            evidence: word.evidence.clone(),
+            notified: heard.notified,
+            untold: heard.untold.map(|why| why.word().to_owned()),
+        };
+        let subject = self.subjects.rollback(&rollback.plan, state.token());
+        self.out.push(Output::commit(subject, &event));
+        self.out.extend(heard.intents);
+    }
+
+    fn order(&mut self, rule: &Arc<Rule>, incident: &Incident, rollback: &Rollback) {
+        let now = self.state.now;
+        let Some(plan) = act::plan(&self.state, &rollback.plan) else { return };
+        let command = Command {
+            schema: SCHEMA,
+            plan: plan.name.clone(),
+            script: plan.script.clone(),
+            incident: incident.id.clone(),
+            rule: rule.name.clone(),
+            issued: now,
+            not_after: now.plus(plan.not_after),
+            timeout: plan.timeout,
+            from_revision: self
+                .state
+                .changes
+                .get(&plan.target)
+                .map(|changed| changed.change.revision.clone()),
+            idempotent: plan.idempotent,
+            position: self.state.position,
+        };
+        self.state.plans.commanded(&plan.name, &incident.id, now);
+        if let Some(incident) = self.state.incidents.get_mut(&incident.id)
+            && let Some(rollback) = &mut incident.rollback
+        {
+            rollback.commanded = Some(now);
+            rollback.script.clone_from(&plan.script);
+        }
+        let subject = self.subjects.rollback(&plan.name, "command");
+        self.out.push(Output::commit(subject, &command));
+    }
+
+    fn ask(&mut self, rule: &Arc<Rule>, incident: &Incident, rollback: &Rollback) {
+        // A plan that has left the settings since its command: no shard is asked, and the deadline of the
+        // verdict makes it inconclusive.
+        let Some(plan) = act::plan(&self.state, &rollback.plan) else { return };
+        let ended = rollback.ended.unwrap_or(self.state.now);
+        let request = verify::request(rule, &plan, incident, ended);
+        let shard = self.subjects.shard_of(&rule.metric, self.shards);
+        self.out.push(Output::commit(self.subjects.request(shard), &request));
+    }
+
+    /// The deadline of a rollback's state has come.
+    pub(super) fn rollback_due(&mut self, id: &str) {
+        let now = self.state.now;
+        let rollback = self.state.incidents.get(id).and_then(|it| it.rollback.as_ref());
+        let Some(deadline) = rollback.and_then(|it| it.progress.deadline()) else { return };
+        if deadline <= now {
+            let detail = match rollback.map(|it| &it.progress) {
+                Some(RollbackProgress::Claimed(_) | RollbackProgress::Running(_)) => {
+                    Some("nothing was heard of its end".to_owned())
+                }
+                Some(RollbackProgress::Verifying(_)) => Some("no verdict came".to_owned()),
+                _ => None,
+            };
+            let again = self.again();
+            self.happen(id, &Happening::Overdue(again), &Word { detail, ..Word::default() });
+        }
+    }
+
+    pub(super) fn ledger(&mut self, record: &LedgerRecord, stored: Time) {
+        let Some(plan) = self.plan_of(&record.incident, &record.plan) else { return };
+        let silent = stored.plus(plan.timeout).plus(SILENT_FOR);
+        let mut word = Word { stored: Some(stored), ..Word::default() };
+        word.detail = match &record.state {
+            LedgerState::Claimed => Some(format!("by {}", record.holder)),
+            LedgerState::Started { .. } | LedgerState::Ended { .. } => None,
+            LedgerState::Cancelled | LedgerState::Expired => None,
+        };
+        let happening = match &record.state {
+            LedgerState::Claimed => Happening::Claimed(stored, silent),
+            LedgerState::Started { .. } => Happening::Started(silent),
+            LedgerState::Ended { outcome, exit_code } => {
+                word.exit_code = *exit_code;
+                match self.ending(&plan, *outcome, false, stored) {
+                    Some(ending) => Happening::Ended(ending),
+                    None => return self.count("outcome_refused"),
+                }
+            }
+            LedgerState::Cancelled => Happening::Withdrawn(WithdrawKind::Cancel),
+            LedgerState::Expired => Happening::Withdrawn(WithdrawKind::Expire),
+        };
+        self.happen(&record.incident, &happening, &word);
+    }
+
+    pub(super) fn outcome(&mut self, outcome: &RollbackOutcome, stored: Time) {
+        let Some(plan) = self.plan_of(&outcome.incident, &outcome.plan) else { return };
+        let happening = if outcome.state == RollbackState::Running {
+            Happening::Started(stored.plus(plan.timeout).plus(SILENT_FOR))
+        } else {
+            match self.ending(&plan, outcome.state, true, stored) {
+                Some(ending) => Happening::Ended(ending),
+                None => return self.count("outcome_refused"),
+            }
+        };
+        let word = Word {
+            detail: outcome.detail.clone(),
+            exit_code: outcome.exit_code,
+            stored: Some(stored),
+            ..Word::default()
+        };
+        self.happen(&outcome.incident, &happening, &word);
+    }
+
+    fn ending(
+        &self,
+        plan: &Plan,
+        outcome: RollbackState,
+        in_words: bool,
+        stored: Time,
+    ) -> Option<Ending> {
+        use RollbackState as S;
+        let ends =
+            matches!(outcome, S::Succeeded | S::Failed | S::TimedOut | S::Unknown | S::Expired);
+        ends.then(|| Ending {
+            outcome,
+            in_words,
+            verdict_by: verify::verdict_by(plan, stored).max(self.state.now),
+            words_by: self.state.now.plus(WORDS_WITHIN),
+        })
+    }
+
+    /// The plan of an incident's rollback, if that is the plan the word is about.
+    fn plan_of(&mut self, id: &str, name: &str) -> Option<Arc<Plan>> {
+        let incident = self.state.incidents.get(id);
+        let rollback = incident.and_then(|incident| incident.rollback.as_ref());
+        let ours = rollback.is_some_and(|rollback| rollback.plan == name);
+        if !ours {
+            self.count("outcome_of_nothing");
+            return None;
+        }
+        // Gone from the settings: what it may still do is bounded by the defaults of a plan.
+        Some(act::plan(&self.state, name).unwrap_or_else(|| Arc::new(gone(name))))
+    }
+
+    pub(super) fn verified(&mut self, verified: Verified) {
+        let Verified { incident: id, plan, verdict, evidence, .. } = verified;
+        if self.plan_of(&id, &plan).is_none() {
+            return;
+        }
+        if verdict == Verdict::Recovered
+            && let Some(incident) = self.state.incidents.get_mut(&id)
+            && let Some(Rollback { progress: RollbackProgress::Verifying(_), .. }) =
+                incident.rollback
+        {
+            incident.verified = Some(evidence.clone());
+        }
+        let word = Word { evidence: Some(evidence), ..Word::default() };
+        self.happen(&id, &Happening::Verified(verdict), &word);
+    }
+
+    /// The kill switch: commands nobody has claimed yet are wished back.
+    pub(super) fn withdraw_unclaimed(&mut self) {
+        let unclaimed = |incident: &&Incident| {
+            let rollback = incident.rollback.as_ref();
+            rollback.is_some_and(|it| matches!(it.progress, RollbackProgress::Commanded(_)))
+        };
+        let ids: Vec<String> =
+            self.state.incidents.values().filter(unclaimed).map(|it| it.id.clone()).collect();
+        for id in ids {
+            let again = self.again();
+            self.happen(&id, &Happening::Frozen(again), &Word::default());
+        }
+    }
+}
+
+/// Which states of a rollback are told, and why.
+fn told(state: RollbackState) -> Option<Reason> {
+    use RollbackState as S;
+    match state {
+        S::AwaitingApproval
+        | S::Denied
+        | S::Expired
+        | S::Succeeded
+        | S::Failed
+        | S::TimedOut
+        | S::Unknown
+        | S::Inconclusive => Some(Reason::ActionResult),
+        S::NotRecovered => Some(Reason::NotRecovered),
+        // The page of the firing says these, or the resolved message does.
+        S::Suppressed | S::Cancelled | S::Recovered => None,
+        S::Proposed | S::Commanded | S::Claimed | S::Running | S::Verifying => None,
+    }
+}
+
+fn gone(name: &str) -> Plan {
+    Plan {
+        name: name.to_owned(),
+        script: String::new(),
+        target: name.to_owned(),
+        timeout: Span::from_secs(60),
+        cooldown: Span::ZERO,
+        lock_after: None,
+        lock_window: Span::ZERO,
+        not_after: Span::from_secs(120),
+        approval_expires: Span::ZERO,
+        idempotent: false,
+        verify: crate::settings::Verify {
+            settle: Span::ZERO,
+            hold: Span::ZERO,
+            within: Span::ZERO,
+            min_samples: 0,
+        },
+    }
+}

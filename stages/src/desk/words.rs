@@ -1,0 +1,145 @@
+//! The sentences of the desk: lines of pages, reasons in words. Numbers are [`crate::number`]'s.
+
+use crate::number::{plain, with_unit};
+use crate::series::Labels;
+use crate::settings::{Rule, Stat};
+use crate::time::Time;
+use crate::wire::{Evidence, Forbidden, Reason, RollbackState};
+use std::collections::BTreeMap;
+
+/// Longest group of labels on a line of a page; a mail's subject and a phone's screen end there.
+const GROUP_CHARS_MAX: usize = 120;
+
+/// What a page is about: `county_api_ms` or `county_api_ms{region=eu}`.
+pub fn subject(rule: &Rule, group: &Labels) -> String {
+    if group.is_empty() {
+        return rule.metric.clone();
+    }
+    let pairs: Vec<String> = group.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut text = pairs.join(",");
+    if let Some((end, _)) = text.char_indices().nth(GROUP_CHARS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    format!("{}{{{text}}}", rule.metric)
+}
+
+/// `county_api_ms 1580 ms (threshold 1000)`.
+pub fn breach(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
+    let seen = match reading(rule, evidence) {
+        Some(reading) => reading,
+        None => "no data".to_owned(),
+    };
+    let limit = match (rule.stat, rule.share) {
+        (Stat::Above | Stat::Below, Some(share)) => format!("share {}", plain(share)),
+        _ => format!("threshold {}", plain(rule.threshold)),
+    };
+    format!("{} {seen} ({limit})", subject(rule, group))
+}
+
+/// `county_api_ms back to 112 ms`.
+pub fn back(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
+    let seen = reading(rule, evidence).map_or_else(String::new, |reading| format!(" to {reading}"));
+    format!("{} back{seen}", subject(rule, group))
+}
+
+/// The number to set beside the threshold: the current level where the rule watches a level, else its statistic.
+fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
+    let unit = rule.unit_shown();
+    let value = evidence.value;
+    match rule.stat {
+        Stat::Mean | Stat::Min | Stat::Max | Stat::Last => {
+            evidence.level.or(value).map(|level| with_unit(level, unit))
+        }
+        Stat::Sum => value.map(|value| format!("sum {}", with_unit(value, unit))),
+        Stat::Stddev => value.map(|value| format!("stddev {}", with_unit(value, unit))),
+        Stat::Percentile(q) => value.map(|value| format!("p{q} {}", with_unit(value, unit))),
+        Stat::Count => value.map(|value| format!("{} samples", plain(value))),
+        Stat::Rate => value.map(|value| format!("{}/s", plain(value))),
+        Stat::Above | Stat::Below => {
+            let side = if rule.stat == Stat::Above { "above" } else { "below" };
+            let limit = with_unit(rule.threshold, unit);
+            value.map(|share| format!("{} % {side} {limit}", plain(share * 100.0)))
+        }
+    }
+}
+
+/// Why no automatic rollback happens, or why one ended unrun, as part of a sentence.
+pub fn forbidden(why: Forbidden) -> &'static str {
+    match why {
+        Forbidden::NotFresh => "the data is not fresh",
+        Forbidden::Flapping => "the alert flaps",
+        Forbidden::Silenced => "a silence covers actions",
+        Forbidden::Evidence => "too few samples so far",
+        Forbidden::Cooldown => "the plan is cooling down after its last run",
+        Forbidden::Locked => "the plan has locked itself after too many runs",
+        Forbidden::InFlight => "another run of the plan is in flight",
+        Forbidden::FleetBudget => "the fleet's rollbacks of this hour are spent",
+        Forbidden::Frozen => "automatic actions are stopped",
+        Forbidden::NoChange => "no recent change of the target was seen",
+        Forbidden::Unless => "the rule named by `unless` is firing: ride it out",
+        Forbidden::DryRun => "the rule says dry_run",
+        Forbidden::Attempted => "this incident had its one attempt",
+        Forbidden::Stale => "it happened while HMS-OPS was down or behind",
+        Forbidden::NoPlan => "the settings have no such plan",
+        Forbidden::Late => "it was claimed too late",
+        Forbidden::Unclaimed => "no agent claimed it in time",
+        Forbidden::Unapproved => "nobody approved it in time",
+        Forbidden::RecoveredFirst => "the alert recovered first",
+        Forbidden::Closed => "the incident was closed",
+    }
+}
+
+/// A state of a rollback in words: `rollback DOCKET_RULE failed: exit code 3`.
+pub fn rollback(plan: &str, state: RollbackState, detail: Option<&str>) -> String {
+    let word = match state {
+        RollbackState::Proposed => "proposed",
+        RollbackState::AwaitingApproval => "waits for a person's approval",
+        RollbackState::Denied => "was denied",
+        RollbackState::Expired => "expired",
+        RollbackState::Cancelled => "was cancelled",
+        RollbackState::Suppressed => "is not run",
+        RollbackState::Commanded => "is under way",
+        RollbackState::Claimed => "was claimed",
+        RollbackState::Running => "runs",
+        RollbackState::Succeeded => "succeeded",
+        RollbackState::Failed => "failed",
+        RollbackState::TimedOut => "timed out",
+        RollbackState::Unknown => "has an unknown outcome: look at the target",
+        RollbackState::Verifying => "is being verified",
+        RollbackState::Recovered => "helped",
+        RollbackState::NotRecovered => "did not help: a person is needed",
+        RollbackState::Inconclusive => "cannot be verified: too few samples",
+    };
+    let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+    format!("rollback {plan} {word}{detail}")
+}
+
+/// `12 messages over budget: 10 fired, 2 resolved`.
+pub fn digest(count: u64, reasons: &BTreeMap<Reason, u64>) -> String {
+    let parts: Vec<String> =
+        reasons.iter().map(|(reason, count)| format!("{count} {}", word(*reason))).collect();
+    let plural = if count == 1 { "message" } else { "messages" };
+    format!("{count} {plural} held back: {}", parts.join(", "))
+}
+
+/// What was told late, said so.
+pub fn while_down(summary: &str, seen: Time) -> String {
+    format!("{summary} - happened while down, at {seen}")
+}
+
+/// The topic of a reason.
+pub fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Fired => "fired",
+        Reason::Reminded => "reminded",
+        Reason::SeverityChanged => "severity changed",
+        Reason::ActionResult => "action result",
+        Reason::NotRecovered => "not recovered",
+        Reason::Resolved => "resolved",
+        Reason::Flapping => "flapping",
+        Reason::Acknowledged => "acknowledged",
+        Reason::Digest => "digest",
+        Reason::Notice => "notice",
+    }
+}
