@@ -101,20 +101,21 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
     }
 }
 
-/// Reads one rule to its end, so that all its faults are noted; `None` if it misses what it needs.
+/// Reads one rule to its end, so that all its faults are noted, with stand-ins for what is wrong: the set is
+/// refused anyway, and what the rule refers to is checked too. `None` without a name to speak of it.
 fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
     let (name, name_place) = name(&fields, stem);
-    let metric = metric(&fields);
     let condition = condition::read(&fields);
     let window = condition.window;
     let plan = action::plan(&fields);
     let (guards, unless) = action::guards(&fields);
     let (runbook, notify) = (fields.text("runbook"), fields.texts("notify").unwrap_or_default());
-    let third = Span(window.0 / 3);
+    // In whole milliseconds, as durations are written on the bus.
+    let third = Span::from_millis(window.0 / 3_000_000);
     let times = |count: i64| Span(window.0.saturating_mul(count));
     let rule = Rule {
         name: name.unwrap_or_default(),
-        metric: metric.clone().unwrap_or_default(),
+        metric: metric(&fields),
         group_by: group_by(&fields),
         stat: condition.stat,
         compare: condition.compare,
@@ -148,7 +149,6 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
     };
     let place = fields.place.clone();
     fields.finish();
-    metric?;
     let placed = PlacedRule { rule, place, name_place, notify, plan, unless, runbook };
     (!placed.rule.name.is_empty()).then_some(placed)
 }
@@ -175,10 +175,11 @@ fn name(fields: &Fields<'_>, stem: Option<&str>) -> (Option<String>, Place) {
     (Some(said.text), said.place)
 }
 
-fn metric(fields: &Fields<'_>) -> Option<String> {
+/// The metric's name; empty if it is missing.
+fn metric(fields: &Fields<'_>) -> String {
     let Some(said) = fields.text("metric") else {
         fields.missing("metric", "metric: the_name_services_send");
-        return None;
+        return String::new();
     };
     if check_name(&said.text).is_err() {
         let message = format!("metric {:?} is not a metric's name", short(&said.text));
@@ -186,7 +187,7 @@ fn metric(fields: &Fields<'_>) -> Option<String> {
             "write letters, digits and _ : . - , beginning with a letter, like county_api_ms";
         fields.report.error(&said.place, Kind::BadName, message, remedy);
     }
-    Some(said.text)
+    said.text
 }
 
 fn severity(fields: &Fields<'_>) -> String {
