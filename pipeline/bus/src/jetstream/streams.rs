@@ -128,7 +128,7 @@ fn compare(name: &str, found: &Value, wanted: &Value) -> Result<(), BusError> {
             Rule::Same => is == want || (is.is_null() && *want == json!(false)),
             Rule::SameSet => sorted(is) == sorted(want),
             Rule::AtLeast => is_at_least(is, want),
-            Rule::AtLeastTrue => *is == json!(true) || *want == json!(false),
+            Rule::AtLeastTrue => *is == json!(true) || *want != json!(true),
         };
         if !fine {
             return Err(mismatch(name, field, is, want));
