@@ -12,25 +12,56 @@ use engine::{Engine, Health, LogHealth, TIMING_BOUNDS, Timing};
 use notify::Notifier;
 use rollback::Agent;
 use serde_json::json;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Further behind than this, alerts come too late to be called ready.
 const LAG_MAX: Duration = Duration::from_secs(5);
 
+/// A part of this process: set when it is up, taken when it is to end.
+pub struct Slot<T>(RwLock<Option<T>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(RwLock::new(None))
+    }
+}
+
+impl<T> Slot<T> {
+    /// It is up.
+    pub fn set(&self, part: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(part);
+    }
+
+    /// Whether it is up.
+    pub fn is_set(&self) -> bool {
+        self.with(|_| ()).is_some()
+    }
+
+    /// Hands it out to be ended.
+    pub fn take(&self) -> Option<T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Asks it something, if it is up.
+    pub fn with<U>(&self, ask: impl FnOnce(&T) -> U) -> Option<U> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
+    }
+}
+
 /// The parts that run in this process, as they come up.
 #[derive(Default)]
 pub struct Parts {
     /// The bus.
-    pub bus: OnceLock<SharedBus>,
+    pub bus: Slot<SharedBus>,
     /// The engine, where this process has that role.
-    pub engine: OnceLock<Arc<Engine>>,
+    pub engine: Slot<Engine>,
     /// The collector.
-    pub collector: OnceLock<CollectorHandle>,
+    pub collector: Slot<CollectorHandle>,
     /// The notifier.
-    pub notifier: OnceLock<Arc<Notifier>>,
+    pub notifier: Slot<Notifier>,
     /// The agent.
-    pub agent: OnceLock<Arc<Agent>>,
+    pub agent: Slot<Agent>,
 }
 
 /// The routes.
@@ -44,19 +75,19 @@ pub fn routes(parts: Arc<Parts>) -> Router {
 
 /// Further behind than this, by what the engine last saw; 0 without an engine.
 pub fn lag(parts: &Parts) -> Duration {
-    let health = parts.engine.get().map(|engine| engine.health());
+    let health = parts.engine.with(Engine::health);
     let seconds = health.iter().flat_map(|health| &health.logs).map(|log| log.lag_seconds);
     Duration::from_secs_f64(seconds.fold(0.0, f64::max))
 }
 
 async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let mut why = Vec::new();
-    match parts.bus.get() {
+    match parts.bus.with(|bus| bus.connected()) {
         None => why.push("starting".to_owned()),
-        Some(bus) if !bus.connected() => why.push("the bus does not answer".to_owned()),
-        Some(_) => {}
+        Some(false) => why.push("the bus does not answer".to_owned()),
+        Some(true) => {}
     }
-    let health = parts.engine.get().map(|engine| engine.health());
+    let health = parts.engine.with(Engine::health);
     why.extend(health.as_ref().and_then(|health| health.not_ready(LAG_MAX)));
     why.dedup();
     let logs = health.iter().flat_map(|health| &health.logs).map(|log| {
@@ -75,20 +106,12 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
 
 async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
     let mut page = Exposition::default();
-    let connected = parts.bus.get().is_some_and(|bus| bus.connected());
+    let connected = parts.bus.with(|bus| bus.connected()).unwrap_or_default();
     page.gauge("ops_bus_connected", "Whether the bus answers.", one(f64::from(connected)));
-    if let Some(engine) = parts.engine.get() {
-        engine_metrics(&mut page, &engine.health());
-    }
-    if let Some(collector) = parts.collector.get() {
-        collector_metrics(&mut page, collector);
-    }
-    if let Some(notifier) = parts.notifier.get() {
-        notifier_metrics(&mut page, notifier);
-    }
-    if let Some(agent) = parts.agent.get() {
-        agent_metrics(&mut page, agent);
-    }
+    parts.engine.with(|engine| engine_metrics(&mut page, &engine.health()));
+    parts.collector.with(|collector| collector_metrics(&mut page, collector));
+    parts.notifier.with(|notifier| notifier_metrics(&mut page, notifier));
+    parts.agent.with(|agent| agent_metrics(&mut page, agent));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish())
         .into_response()
 }

@@ -1,0 +1,137 @@
+//! The bus of this process: a local server that is started and supervised, or one somewhere else.
+//!
+//! On a local server every role has a connection and a key of its own, so the lab runs with the permissions
+//! of production. Elsewhere one connection serves all roles of the process, as the user that was named.
+
+use crate::exit::{Failure, Kind};
+use bus::accounts::Role;
+use bus::jetstream::{Credentials, JetStream, Options, Secret};
+use bus::layout::Layout;
+use bus::server::{LocalServer, ServerError, ServerOptions};
+use bus::{Bus, SharedBus};
+use engine::{Applied, EngineError, apply_settings, wait_in_force};
+use settings::OpsConfig;
+use stages::settings::Settings;
+use stages::subject::Subjects;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for a revision to be in force in every log.
+const IN_FORCE_MAX: Duration = Duration::from_secs(20);
+
+/// A way to the bus.
+pub struct Connection {
+    /// How subjects are spelled there.
+    pub subjects: Subjects,
+    /// The local server, if this process runs one.
+    server: Option<LocalServer>,
+    way: Way,
+}
+
+enum Way {
+    /// A local server: a key for each role.
+    Keys(Box<dyn Fn(Role) -> Options + Send + Sync>),
+    /// One connection for all.
+    One(SharedBus),
+}
+
+impl Connection {
+    /// The bus in a role.
+    pub async fn in_role(&self, role: Role) -> Result<SharedBus, Failure> {
+        match &self.way {
+            Way::One(bus) => Ok(Arc::clone(bus)),
+            Way::Keys(options) => Ok(Arc::new(JetStream::connect(options(role)).await?)),
+        }
+    }
+
+    /// Ends the local server, if there is one. Everything that uses it has ended before.
+    pub async fn close(self) {
+        drop(self.way);
+        if let Some(server) = self.server {
+            server.stop().await;
+        }
+    }
+}
+
+/// Connects; starts a local server where none is named.
+pub async fn open(ops: &OpsConfig, agent: &str) -> Result<Connection, Failure> {
+    let layout = layout(ops);
+    let subjects = Subjects::new(&ops.bus.prefix);
+    if ops.bus.url.is_some() {
+        return remote(ops, layout).await;
+    }
+    let data = ops.data.clone();
+    let options =
+        ServerOptions { data, port: None, layout: layout.clone(), agent: agent.to_owned() };
+    let server = LocalServer::start(options).await.map_err(not_started)?;
+    let admin = JetStream::connect(server.options(Role::Admin)).await?;
+    admin.ensure(ops.bus.shards).await?;
+    let keys = server.keyring();
+    Ok(Connection { subjects, server: Some(server), way: Way::Keys(Box::new(keys)) })
+}
+
+/// Connects to a bus that runs already: the one that is named, or the local one of the data folder.
+pub async fn existing(ops: &OpsConfig) -> Result<Connection, Failure> {
+    if ops.bus.url.is_some() {
+        return remote(ops, layout(ops)).await;
+    }
+    let keys = bus::server::attach(&ops.data, layout(ops)).await.map_err(not_started)?;
+    let subjects = Subjects::new(&ops.bus.prefix);
+    Ok(Connection { subjects, server: None, way: Way::Keys(Box::new(keys)) })
+}
+
+/// Makes a revision the one in force; whether it was not before.
+pub async fn apply(
+    connection: &Connection,
+    revision: &Settings,
+    shards: u32,
+) -> Result<bool, Failure> {
+    let admin = connection.in_role(Role::Admin).await?;
+    let subjects = &connection.subjects;
+    let applied = apply_settings(&admin, subjects, revision).await.map_err(engine_failed)?;
+    let name = &revision.revision;
+    wait_in_force(&admin, subjects, shards, name, IN_FORCE_MAX).await.map_err(engine_failed)?;
+    Ok(matches!(applied, Applied::Stored(_)))
+}
+
+/// What the engine says, as a failure of the right kind.
+pub fn engine_failed(error: EngineError) -> Failure {
+    match error {
+        EngineError::Bus(error) => error.into(),
+        other => Failure::new(Kind::Failed, other.to_string()),
+    }
+}
+
+fn layout(ops: &OpsConfig) -> Layout {
+    Layout { subject_prefix: ops.bus.prefix.clone(), ..Layout::default() }
+}
+
+async fn remote(ops: &OpsConfig, layout: Layout) -> Result<Connection, Failure> {
+    let config = &ops.bus;
+    let urls = config.url.iter().flat_map(|urls| urls.split(',')).map(|url| url.trim().to_owned());
+    let mut options = Options::new("");
+    options.urls = urls.collect();
+    options.layout = layout;
+    options.replicas = config.replicas;
+    options.credentials = match (&config.credentials_file, &config.user, &config.password) {
+        (Some(file), ..) => Credentials::CredentialsFile(file.clone()),
+        (None, Some(user), Some(password)) => {
+            let password = password.read().map_err(|error| Failure::new(Kind::Settings, error.to_string()))?;
+            let password = Secret::new(password.unwrap_or_default());
+            Credentials::Password { user: user.clone(), password }
+        }
+        _ => Credentials::None,
+    };
+    let bus = JetStream::connect(options).await?;
+    bus.ensure(config.shards).await?;
+    let subjects = Subjects::new(&config.prefix);
+    Ok(Connection { subjects, server: None, way: Way::One(Arc::new(bus)) })
+}
+
+fn not_started(error: ServerError) -> Failure {
+    let kind = match &error {
+        ServerError::Data { .. } | ServerError::Keys(_) => Kind::Data,
+        ServerError::Binary(_) | ServerError::Start { .. } => Kind::BusUnreachable,
+    };
+    Failure::new(kind, error.to_string())
+}

@@ -1,0 +1,288 @@
+//! `ops up`, `ops lab`, `ops agent`: brings the parts up in order, serves, takes them down in order.
+
+use crate::cli::{Format, UpOptions};
+use crate::connect::{self, Connection};
+use crate::exit::{Failure, Kind};
+use crate::health::{self, Parts};
+use crate::{console, load};
+use axum::Router;
+use bus::accounts;
+use collector::{CollectorLimits, CollectorOptions, Token};
+use engine::{Engine, EngineOptions, current_settings};
+use notify::{Notifier, NotifierOptions, Retry};
+use rollback::{Agent, AgentOptions};
+use settings::{Loaded, OpsConfig, Role};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Each part has this long to end in good order; the bus has what it did not finish.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the process is started as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// For real: files are applied only to a bus that has no settings yet.
+    Up,
+    /// The lab: files are applied at every start and on SIGHUP.
+    Lab,
+    /// The agent alone.
+    Agent,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Result<(), Failure> {
+    let mut loaded = load::load(&options)?;
+    if occasion == Occasion::Agent {
+        loaded.ops.roles = BTreeSet::from([Role::Agent]);
+    }
+    for warning in loaded.warnings.iter() {
+        tracing::warn!("{warning}");
+    }
+    make_data_folder(&loaded.ops.data)?;
+    let listeners = listen(&loaded.ops).await?;
+    let process = process_name();
+    let connection = connect::open(&loaded.ops, &process).await?;
+    let running = start(&loaded, &options, &connection, process).await?;
+    let (server, stop) = serve(listeners, running.routes.clone());
+    let applied = apply(&connection, &loaded, occasion, &running).await;
+    if applied.is_ok() {
+        announce(&loaded, format);
+        until_told_to_stop(&options, &connection, occasion).await;
+    }
+    take_down(running, (server, stop)).await;
+    connection.close().await;
+    applied
+}
+
+/// The parts of this process and what they are reached by.
+struct Running {
+    parts: Arc<Parts>,
+    routes: Router,
+    _board: Option<board::Board>,
+}
+
+/// Creates the data folder and proves that it can be written.
+pub fn make_data_folder(folder: &Path) -> Result<(), Failure> {
+    let proof = folder.join(".writable");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&proof, b""))
+        .and_then(|()| std::fs::remove_file(&proof))
+        .map_err(|error| Failure::data(folder, &error))
+}
+
+/// Unique among the processes on one bus, and the same after a restart.
+fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    if host.is_empty() { "ops".to_owned() } else { host.to_owned() }
+}
+
+/// Listens before anything else is started: a taken port is the commonest mistake.
+async fn listen(ops: &OpsConfig) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for address in &ops.listen {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            // A host without IPv6 is fine as long as it is reached some other way.
+            Err(error) if address.is_ipv6() && error.kind() == std::io::ErrorKind::AddrNotAvailable => {}
+            Err(error) => {
+                let text = format!("cannot listen on {address}: {error}; choose another with --listen");
+                return Err(Failure::new(Kind::Listen, text));
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+async fn start(
+    loaded: &Loaded,
+    options: &UpOptions,
+    connection: &Connection,
+    process: String,
+) -> Result<Running, Failure> {
+    let ops = &loaded.ops;
+    let (subjects, shards) = (connection.subjects.clone(), ops.bus.shards);
+    let parts = Arc::new(Parts::default());
+    let mut routes = health::routes(Arc::clone(&parts));
+    let reader = connection.in_role(accounts::Role::Board).await?;
+    parts.bus.set(Arc::clone(&reader));
+    if ops.roles.contains(&Role::Engine) {
+        let bus = connection.in_role(accounts::Role::Owner).await?;
+        let mut options = EngineOptions::new(bus, subjects.clone(), shards, process.clone());
+        options.workers = ops.workers;
+        parts.engine.set(Engine::start(options).map_err(connect::engine_failed)?);
+    }
+    if ops.roles.contains(&Role::Collector) {
+        let (collector, handle) = collector::router(CollectorOptions {
+            bus: connection.in_role(accounts::Role::Collector).await?,
+            subjects: subjects.clone(),
+            shards,
+            token: token(ops)?,
+            limits: CollectorLimits::default(),
+            behind: Some({
+                let parts = Arc::clone(&parts);
+                Arc::new(move || health::lag(&parts))
+            }),
+        });
+        parts.collector.set(handle);
+        routes = routes.merge(collector);
+    }
+    if ops.roles.contains(&Role::Notifier) {
+        let bus = connection.in_role(accounts::Role::Notifier).await?;
+        let notifier = Notifier::start(NotifierOptions {
+            bus,
+            subjects: subjects.clone(),
+            endpoints: loaded.endpoints.clone(),
+            config: ops.notify.clone(),
+            fallback: loaded.settings.fallback_receiver.clone(),
+            outbox: Some(ops.data.join("outbox")),
+            mail_certificates: None,
+            board_url: ops.public_url.clone(),
+            late_after: loaded.settings.limits.notify_max_age.as_std(),
+            retry: Retry::default(),
+        });
+        parts.notifier.set(notifier.map_err(|error| Failure::new(Kind::Settings, error.to_string()))?);
+    }
+    if ops.roles.contains(&Role::Agent) {
+        let agent = Agent::start(AgentOptions {
+            bus: connection.in_role(accounts::Role::Agent).await?,
+            subjects: subjects.clone(),
+            name: process,
+            plans_dir: options.folders.plans.clone(),
+            data_dir: ops.data.clone(),
+            journal: ops.data.join("agent.journal"),
+            limits: rollback::Limits::default(),
+        });
+        parts.agent.set(agent.await.map_err(|error| Failure::new(Kind::Data, error.to_string()))?);
+    }
+    let mut board = None;
+    if ops.roles.contains(&Role::Board) {
+        tokio::spawn(console::follow(Arc::clone(&reader), subjects.clone()));
+        let runbooks = Some(options.folders.rules.join("runbooks"));
+        let (pages, running) =
+            board::start(board::BoardOptions { bus: reader, subjects, shards, runbooks });
+        routes = routes.merge(pages);
+        board = Some(running);
+    }
+    Ok(Running { parts, routes, _board: board })
+}
+
+/// The collector's token, if one is asked for.
+fn token(ops: &OpsConfig) -> Result<Option<Token>, Failure> {
+    let Some(secret) = &ops.token else { return Ok(None) };
+    let refused = |why: String| Failure::new(Kind::Settings, format!("collector token: {why}"));
+    let text = secret.read().map_err(|error| refused(error.to_string()))?;
+    let text = text.ok_or_else(|| refused("its environment variable is not set".to_owned()))?;
+    Token::new(&text).map(Some).ok_or_else(|| refused("it is empty".to_owned()))
+}
+
+/// Serves on all listeners until told to stop; requests under way get their answers.
+fn serve(listeners: Vec<TcpListener>, routes: Router) -> (TaskTracker, CancellationToken) {
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    for listener in listeners {
+        let (routes, stopped) = (routes.clone(), stop.clone());
+        tracker.spawn(async move {
+            let serving = axum::serve(listener, routes);
+            let ended = serving.with_graceful_shutdown(stopped.cancelled_owned()).await;
+            if let Err(error) = ended {
+                tracing::error!(%error, "a listener ended");
+            }
+        });
+    }
+    tracker.close();
+    (tracker, stop)
+}
+
+/// Puts the files in force: always in the lab, otherwise only on a bus that has no settings yet.
+async fn apply(
+    connection: &Connection,
+    loaded: &Loaded,
+    occasion: Occasion,
+    running: &Running,
+) -> Result<(), Failure> {
+    if !running.parts.engine.is_set() {
+        return Ok(());
+    }
+    let mut revision = loaded.settings.clone();
+    (revision.author, revision.comment) = ("ops".to_owned(), "applied at start".to_owned());
+    if occasion != Occasion::Lab {
+        let admin = connection.in_role(accounts::Role::Admin).await?;
+        let current = current_settings(&admin, &connection.subjects).await;
+        if let Some((_, current)) = current.map_err(connect::engine_failed)? {
+            if current.revision != revision.revision {
+                let text = "the files differ from the settings in force; `ops rules apply` applies them";
+                tracing::warn!(in_force = current.revision, files = revision.revision, "{text}");
+            }
+            return Ok(());
+        }
+    }
+    connect::apply(connection, &revision, loaded.ops.bus.shards).await.map(drop)
+}
+
+fn announce(loaded: &Loaded, format: Format) {
+    let url = &loaded.ops.listen.first().map(|address| format!("http://{address}"));
+    let url = url.clone().unwrap_or_default();
+    let rules = loaded.settings.rules.len();
+    match format {
+        Format::Json => println!("{}", serde_json::json!({ "ready": true, "url": url, "rules": rules })),
+        Format::Text => println!("ready: {rules} rules, board at {url}, data in {}", loaded.ops.data.display()),
+    }
+}
+
+async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasion: Occasion) {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [mut terminate, mut interrupt, mut hangup] =
+        kinds.map(|kind| signal(kind).expect("signals can be listened for"));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => {
+                if occasion == Occasion::Lab {
+                    reload(options, connection).await;
+                }
+            }
+        }
+    }
+}
+
+/// Applies the files again; refused ones change nothing and say why.
+async fn reload(options: &UpOptions, connection: &Connection) {
+    let applied = async {
+        let loaded = load::load(options)?;
+        let mut revision = loaded.settings;
+        (revision.author, revision.comment) = ("ops".to_owned(), "applied on SIGHUP".to_owned());
+        connect::apply(connection, &revision, loaded.ops.bus.shards).await?;
+        Ok::<_, Failure>(revision.revision)
+    };
+    match applied.await {
+        Ok(revision) => tracing::info!(revision, "settings are in force"),
+        Err(failure) => tracing::error!("{failure}"),
+    }
+}
+
+/// Door first, engine last but one: what was accepted is stored, worked off, told and carried out.
+async fn take_down(running: Running, (server, stop): (TaskTracker, CancellationToken)) {
+    let parts = &running.parts;
+    if let Some(collector) = parts.collector.take() {
+        let _ = tokio::time::timeout(PATIENCE, collector.close()).await;
+    }
+    stop.cancel();
+    if let Some(engine) = parts.engine.take() {
+        engine.shutdown(PATIENCE).await;
+    }
+    if let Some(agent) = parts.agent.take() {
+        let _ = tokio::time::timeout(PATIENCE, agent.shutdown()).await;
+    }
+    if let Some(notifier) = parts.notifier.take() {
+        let _ = tokio::time::timeout(PATIENCE, notifier.shutdown()).await;
+    }
+    // Live charts never end by themselves.
+    let _ = tokio::time::timeout(Duration::from_secs(1), server.wait()).await;
+}
