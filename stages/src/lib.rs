@@ -20,6 +20,7 @@ pub mod window;
 pub mod log;
 pub mod number;
 pub mod output;
+pub mod rollup;
 pub mod series;
 pub mod settings;
 pub mod subject;

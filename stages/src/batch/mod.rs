@@ -33,6 +33,7 @@ mod cache;
 mod read;
 pub(crate) mod varint;
 
+pub(crate) use build::write_table;
 pub use build::{BatchBuilder, Sample};
 pub use cache::TableCache;
 pub use read::{Batch, Block, Row, Section, Table};

@@ -113,7 +113,8 @@ proptest! {
         for (key, counter, time, value, id) in &samples {
             let kind = if *counter { Kind::Counter } else { Kind::Gauge };
             let time = time.map(Time);
-            prop_assert!(builder.push(&Sample { key, kind, time, value: *value, id: id.as_deref() }));
+            let sample = Sample { key, kind, time, value: *value, id: id.as_deref() };
+            prop_assert!(builder.push(&sample));
             expected.push((key.clone(), kind, time, value.to_bits(), id.clone()));
         }
         let bytes_max = builder.bytes_max();

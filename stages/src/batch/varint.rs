@@ -37,10 +37,6 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    pub(crate) fn remaining(&self) -> usize {
-        self.rest.len()
-    }
-
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, BatchError> {
         let (first, rest) = self.rest.split_first().ok_or(BatchError::CutOff)?;

@@ -121,7 +121,7 @@ fn the_unit_of_a_time_is_read_off_its_size() {
 fn far_ahead_and_foreign_names_are_refused() {
     let sample =
         parse_samples(br#"{"name":"a","val":1,"ts":1000}"#).pop().expect("one").expect("good");
-    let at = |seconds| Time::from_millis(seconds * 1000);
+    let at = |seconds: i64| Time::from_millis(seconds * 1000);
     assert!(sample.check_future(at(700), Span::from_secs(300)).is_ok());
     let refusal = sample.check_future(at(699), Span::from_secs(300)).unwrap_err();
     assert_eq!(refusal.reason, R::TooFarFuture);
