@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// First pause before a publish is repeated; doubles up to [`PAUSE_MAX`].
@@ -31,6 +31,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// At most this many bytes of a batch for a section of its own, with the longest name of a client.
 const SECTION_BYTES: usize = 40 + CLIENT_BYTES_MAX;
+
+/// An ack takes about a millisecond. One that takes this long is lost: ask again while requests still wait.
+const ACK_WAIT: Duration = Duration::from_secs(2);
 
 /// The samples of one request for one shard.
 pub(crate) struct Part {
@@ -137,16 +140,17 @@ impl Lane {
         let mut pause = PAUSE_FIRST;
         loop {
             let began = Instant::now();
-            match self.bus.publish(message.clone()).await {
-                Ok(_) => {
+            match timeout(ACK_WAIT, self.bus.publish(message.clone())).await {
+                Ok(Ok(_)) => {
                     self.counters.published(message.payload.len(), began.elapsed());
                     return Ok(());
                 }
-                Err(error @ (BusError::Invalid(_) | BusError::Denied { .. })) => {
+                Ok(Err(error @ (BusError::Invalid(_) | BusError::Denied { .. }))) => {
                     tracing::error!(shard = self.shard, %error, "the bus refuses a batch for good");
                     return Err(StoreError::Refused);
                 }
-                Err(error) => tracing::debug!(shard = self.shard, %error, "publishing again"),
+                Ok(Err(error)) => tracing::debug!(shard = self.shard, %error, "publishing again"),
+                Err(_) => tracing::debug!(shard = self.shard, "no ack; publishing again"),
             }
             if parts.iter().all(|part| part.ended.is_closed()) {
                 return Err(StoreError::Unavailable);
