@@ -2,7 +2,7 @@
 //!
 //! `POST /metric` takes the brief's JSON: one sample, an array, or one a line. The answer is 202 when all of
 //! it is stored; 400 with a reason for each bad sample, the good ones being stored; anything else means that
-//! nothing was promised. Read in this order: [`receive`](mod@receive) (one request), `intake` (its samples),
+//! nothing was promised. Read in this order: `receive` (one request), `intake` (its samples),
 //! `gather` (many requests become one log entry).
 //!
 //! | status | meaning |
