@@ -8,7 +8,9 @@
 
 pub mod dataflow;
 pub mod error;
+pub mod judge;
 pub mod desk;
+pub mod due;
 pub mod batch;
 pub mod decode;
 pub mod exact;
@@ -23,8 +25,10 @@ pub mod output;
 pub mod rollup;
 pub mod series;
 pub mod settings;
+pub mod shard;
 pub mod subject;
 pub mod time;
+pub mod track;
 mod timely_adapter;
 pub mod wire;
 

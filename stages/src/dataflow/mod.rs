@@ -4,13 +4,24 @@
 //! shard that catches up must not hold back the others. `timely_adapter.rs` alone
 //! knows timely's operators; this page says which stages there are and why each stands where it does.
 
+mod desks;
+mod gather;
+mod shards;
+
 use crate::error::StageError;
 use crate::log::{LogId, Step};
 use crate::output::{Counters, Output};
+use crate::shard::Said;
 use crate::subject::Subjects;
 use crate::time::Time;
+use crate::timely_adapter::{Column, End, Rounds, Seat, Workers};
 use bytes::Bytes;
-use std::sync::Arc;
+use desks::Desks;
+use gather::Gather;
+use shards::Shards;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use crate::timely_adapter::is_guarded;
 
 /// Most workers a dataflow may have: the number of slices a shard's metrics fall into.
 pub const WORKERS_MAX: usize = 8;
@@ -96,9 +107,69 @@ pub struct LogDone {
     pub poisoned: Option<String>,
 }
 
+/// What one worker made of one log in one round.
+pub(crate) struct Part {
+    log: LogId,
+    /// Last entry, where a step was worked off.
+    position: Option<u64>,
+    time: Time,
+    due: Option<Time>,
+    said: Vec<Said>,
+    snapshot: Option<Vec<Bytes>>,
+    counters: Counters,
+    poisoned: Option<String>,
+    adopted: bool,
+    released: bool,
+}
+
+impl Part {
+    fn new(log: LogId) -> Self {
+        Self {
+            log,
+            position: None,
+            time: Time::default(),
+            due: None,
+            said: Vec::new(),
+            snapshot: None,
+            counters: Counters::default(),
+            poisoned: None,
+            adopted: false,
+            released: false,
+        }
+    }
+}
+
+/// The stages of a process, in the order the data meets them.
+struct Stages {
+    subjects: Subjects,
+    shards: u32,
+    done: Mutex<Option<Box<dyn FnMut(Done) + Send>>>,
+}
+
+impl Column for Stages {
+    fn lay(&self, rounds: Rounds<'_>, seat: Seat) -> End {
+        let mut shards = Shards::new(self.subjects.clone(), self.shards, seat);
+        let mut desk = Desks::new(self.subjects.clone(), self.shards, seat);
+        let mut gather = Gather::default();
+        let done =
+            self.done.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| seat.index == 0);
+        let mut done = done.unwrap_or_else(|| Box::new(|_| ()));
+
+        rounds
+            // Decode, window, judge and track of one metric are one stage on one worker: due instants flow
+            // from track back to the window, and evidence needs what the window holds.
+            .each("shards", move |round| shards.work(round))
+            // The desk sees the alerts of all shards, so it is in one place. It reads its own log, not the
+            // shards' parts: what is not stored has not happened.
+            .with(rounds.each("desk", move |round| desk.work(round)))
+            // Last, because only when every worker has passed a round is it known what the round said.
+            .gather("gather", move |round, parts| done(gather.complete(round, parts)))
+    }
+}
+
 /// The running dataflow. Owns its worker threads.
 pub struct Dataflow {
-    workers: crate::timely_adapter::Workers,
+    workers: Workers,
 }
 
 impl Dataflow {
@@ -120,13 +191,14 @@ impl Dataflow {
             let most = u32::MAX as usize;
             return Err(StageError::Count { what: "shards", found: 0, most });
         }
-        let workers = crate::timely_adapter::Workers::start(workers, subjects, shards, done)?;
+        let done = Mutex::new(Some(Box::new(done) as Box<dyn FnMut(Done) + Send>));
+        let workers = Workers::start(workers, Stages { subjects, shards, done })?;
         Ok(Self { workers })
     }
 
     /// Hands a round over. Never blocks: whoever feeds bounds the rounds in flight by the [`Done`]s.
     pub fn feed(&self, round: Round) {
-        self.workers.feed(Arc::new(round));
+        self.workers.feed(&Arc::new(round));
     }
 
     /// Finishes what was fed, joins the threads.

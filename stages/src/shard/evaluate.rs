@@ -1,0 +1,147 @@
+//! Evaluation of a group: the window is read once, every rule of its view judges, every alert is tracked,
+//! and what moved is said with its evidence.
+
+use super::Shard;
+use super::metric::{Group, View, group_labels};
+use super::said::Speaker;
+use crate::judge::{self, Sight};
+use crate::settings::Rule;
+use crate::time::Time;
+use crate::track::axis::Event;
+use crate::track::{Evaluation, Moved};
+use crate::window::Reading;
+use crate::wire::{Evidence, SCHEMA, ShardEvent, Transition};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+impl Shard {
+    /// Evaluates a group at `now` and says what its alerts do.
+    pub(super) fn evaluate(&mut self, id: u32, now: Time) {
+        let group = &mut self.groups[id];
+        let view = &self.views[group.view];
+        let reading = group.window.read(now);
+        let mut due = group.window.next_leave();
+        let sight = sight(group, view, &reading, now);
+        for (at, rule) in view.rules.iter().enumerate() {
+            let judged = judge::judge(rule, &sight);
+            let alert = &mut group.alerts[at];
+            let before = alert.state.axis();
+            let position = self.speaker.position;
+            let evaluation = Evaluation { rule, judged: &judged, now, position };
+            alert.evaluate(&evaluation, &mut self.moves);
+            due = [due, alert.due(rule, &judged, now)].into_iter().flatten().min();
+            if !self.moves.is_empty() {
+                self.axes.moved(before, alert.state.axis());
+                let seen = Seen { group, rule, reading: &reading, now };
+                self.speaker.moves(&seen, &mut self.moves);
+            }
+        }
+        self.counters.evaluations += view.rules.len() as u64;
+        self.dues.set(&mut group.due, due, super::Whom::Group(id));
+    }
+
+    /// Lets something other than an evaluation happen to one alert of a group, and says it.
+    pub(super) fn happen(&mut self, id: u32, at: usize, event: Event, now: Time) {
+        let group = &mut self.groups[id];
+        let rule = &self.views[group.view].rules[at];
+        let reading = group.window.read(now);
+        let alert = &mut group.alerts[at];
+        let before = alert.state.axis();
+        alert.happen(event, rule, (now, self.speaker.position), &mut self.moves);
+        self.axes.moved(before, alert.state.axis());
+        let seen = Seen { group, rule, reading: &reading, now };
+        self.speaker.moves(&seen, &mut self.moves);
+    }
+}
+
+fn sight(group: &Group, view: &View, reading: &Reading, now: Time) -> Sight {
+    Sight {
+        now,
+        count: reading.count,
+        value: reading.value,
+        last: group.last,
+        armed: group.armed,
+        siblings: view.last.filter(|_| !view.key.group_by.is_empty()),
+    }
+}
+
+/// What an evaluation saw, for its evidence.
+struct Seen<'a> {
+    group: &'a Group,
+    rule: &'a Rule,
+    reading: &'a Reading,
+    now: Time,
+}
+
+impl Speaker {
+    fn moves(&mut self, seen: &Seen<'_>, moves: &mut Vec<Moved>) {
+        for moved in moves.drain(..) {
+            let Seen { group, rule, reading, now } = *seen;
+            let evidence = self.evidence(reading, group.level.value(), judge::limit(rule), now);
+            let transition = Transition {
+                schema: SCHEMA,
+                shard: self.shard,
+                position: self.position,
+                time: now,
+                rule: rule.name.clone(),
+                group: group_labels(&group.text),
+                severity: rule.severity.clone(),
+                from: moved.from,
+                to: moved.to,
+                cause: moved.cause,
+                data: moved.data,
+                flapping: moved.flapping,
+                incident: moved
+                    .opened
+                    .map(|opened| incident(self.created, &rule.name, &group.text, opened)),
+                evidence,
+            };
+            let event = ShardEvent::Transition(Box::new(transition));
+            self.event(now, (&rule.name, &group.text), &event);
+        }
+    }
+
+    /// What `reading` showed at `now`.
+    pub(super) fn evidence(
+        &self,
+        reading: &Reading,
+        level: Option<f64>,
+        threshold: f64,
+        now: Time,
+    ) -> Evidence {
+        Evidence {
+            value: reading.value,
+            level,
+            threshold,
+            count: reading.count,
+            mean: reading.mean,
+            min: reading.min,
+            max: reading.max,
+            percentiles: reading.percentiles,
+            window_start: reading.window_start,
+            window_end: now,
+            panes: reading.panes,
+            panes_filled: reading.panes_filled,
+            series: reading.series,
+            log_range: (self.marks.before(reading.window_start), self.position),
+        }
+    }
+}
+
+/// Identity of an incident: the first 16 hex digits of SHA-256 over the log's creation time (nanoseconds,
+/// 8 bytes), the rule and the group (each a length of 8 bytes and its text), and the position that opened it
+/// (8 bytes), numbers with the highest byte first.
+pub(super) fn incident(created: Time, rule: &str, group: &str, opened: u64) -> String {
+    let mut hash = Sha256::new();
+    hash.update(created.0.to_be_bytes());
+    for text in [rule, group] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.update(opened.to_be_bytes());
+    hash.finalize().iter().take(8).fold(String::new(), |mut id, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}

@@ -1,0 +1,159 @@
+//! What a shard keeps per metric: series, views, groups.
+//!
+//! A *view* is what rules look through that group by the same labels and compute the same statistic over the
+//! same window, since the same entry: they share one window per group. A *group* is one label set of a view: its
+//! window, its level, and one alert for each rule of the view, in the rules' order.
+
+use crate::batch::Kind;
+use crate::due::Due;
+use crate::level::Level;
+use crate::series::{Labels, split_key};
+use crate::settings::{Rule, Stat};
+use crate::time::Time;
+use crate::track::Alert;
+use crate::window::{Window, WindowSpec};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A metric this worker owns.
+#[derive(Debug)]
+pub(super) struct Metric {
+    pub(super) name: Box<str>,
+    pub(super) slice: usize,
+    pub(super) views: Vec<u32>,
+    /// By key.
+    pub(super) series: BTreeMap<Box<str>, u32>,
+    /// Number of the next new series; numbers are not used again.
+    pub(super) next_number: u32,
+    /// New series were refused, and people were told.
+    pub(super) limit_told: bool,
+    /// How many samples in a row were late or in the future, and whether people were told.
+    pub(super) astray: Option<Astray>,
+}
+
+/// Samples of a metric that all miss, by their clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Astray {
+    pub(super) count: u32,
+    pub(super) told: bool,
+}
+
+/// One series.
+#[derive(Debug)]
+pub(super) struct Series {
+    /// As [`crate::series::series_key`] writes it.
+    pub(super) key: Box<str>,
+    pub(super) metric: u32,
+    /// What windows know it by; saved, unlike the place in memory.
+    pub(super) number: u32,
+    pub(super) kind: Kind,
+    /// Groups its samples go to, one per view of its metric.
+    pub(super) groups: Box<[u32]>,
+    /// When its last sample came.
+    pub(super) last: Time,
+}
+
+/// What makes rules share windows.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ViewKey {
+    /// Sorted.
+    pub(super) group_by: Vec<String>,
+    pub(super) spec: WindowSpec,
+    /// Position of the settings entry that made it.
+    pub(super) since: u64,
+    /// Event time its panes begin at, where its rules were edited and must not see older ones.
+    pub(super) from: Option<Time>,
+}
+
+impl ViewKey {
+    /// The view of a rule that comes into force at `since`.
+    pub(super) fn of(rule: &Rule, since: u64, from: Option<Time>) -> Self {
+        // Only shares depend on the threshold; the others share whatever theirs is.
+        let threshold = match rule.stat {
+            Stat::Above | Stat::Below => rule.threshold,
+            _ => 0.0,
+        };
+        let spec = WindowSpec { stat: rule.stat, window: rule.window, threshold };
+        Self { group_by: sorted(&rule.group_by), spec, since, from }
+    }
+}
+
+/// Labels to group by, in the order group texts have them.
+pub(super) fn sorted(group_by: &[String]) -> Vec<String> {
+    let mut sorted = group_by.to_vec();
+    sorted.sort();
+    sorted.dedup();
+    sorted
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) key: ViewKey,
+    /// Sorted by name.
+    pub(super) rules: Vec<Arc<Rule>>,
+    /// By label text, see [`group_text`].
+    pub(super) groups: BTreeMap<Box<str>, u32>,
+    /// When the last sample of any group came, moved on over holes.
+    pub(super) last: Option<Time>,
+}
+
+impl View {
+    pub(super) fn new(key: ViewKey) -> Self {
+        Self { key, rules: Vec::new(), groups: BTreeMap::new(), last: None }
+    }
+}
+
+/// See the top of this file.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) view: u32,
+    /// Its labels, see [`group_text`].
+    pub(super) text: Box<str>,
+    pub(super) window: Window,
+    pub(super) level: Level,
+    /// One per rule of the view.
+    pub(super) alerts: Vec<Alert>,
+    /// When the last sample came, moved on over holes.
+    pub(super) last: Option<Time>,
+    /// Since when absence can be seen.
+    pub(super) armed: Time,
+    /// Series whose samples come here.
+    pub(super) series: u32,
+    pub(super) due: Due,
+    /// Has samples that were not evaluated yet.
+    pub(super) dirty: bool,
+}
+
+/// The labels of `key` that `group_by` names, as text like the labels' part of a series key. A label the
+/// series does not have is empty.
+pub(super) fn group_text(key: &str, group_by: &[String]) -> Box<str> {
+    let mut text = String::new();
+    for name in group_by {
+        let (_, mut labels) = split_key(key);
+        let value = labels.find(|(label, _)| label == name).map_or("", |(_, value)| value);
+        text.push('\u{1f}');
+        text.push_str(name);
+        text.push('\u{1e}');
+        text.push_str(value);
+    }
+    text.into_boxed_str()
+}
+
+/// The labels a group's text stands for.
+pub(super) fn group_labels(text: &str) -> Labels {
+    let (_, labels) = split_key(text);
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The text of labels that came from elsewhere, in the order of `group_by`.
+pub(super) fn text_of(labels: &Labels, group_by: &[String]) -> Box<str> {
+    let mut text = String::new();
+    for name in group_by {
+        text.push('\u{1f}');
+        text.push_str(name);
+        text.push('\u{1e}');
+        text.push_str(labels.get(name).map_or("", String::as_str));
+    }
+    text.into_boxed_str()
+}

@@ -1,0 +1,278 @@
+//! The shard: one log of samples in, transitions of alerts out.
+//!
+//! Decode, window, judge and track of the metrics a worker owns. A step is worked off in this order: a hole in
+//! log time, control entries (settings, verify requests), due instants up to the step's beginning, samples,
+//! due instants up to its end, the groups that got samples, rollups. State that concerns all metrics (settings,
+//! batch numbers, log time) is the same on every worker, because every worker reads every step.
+
+mod evaluate;
+mod marks;
+mod metric;
+mod place;
+mod registry;
+mod repeats;
+mod rules;
+mod said;
+mod samples;
+mod slab;
+mod views;
+
+pub use place::{Place, SLICES, slice_of};
+pub use said::{Phase, Said, Turn};
+
+use crate::batch::TableCache;
+use crate::due::DueQueue;
+use crate::error::StageError;
+use crate::log::{EntryKind, Step};
+use crate::output::Counters;
+use crate::settings::Settings;
+use crate::time::{Span, Time};
+use crate::track::Moved;
+use crate::wire::{Axis, DataGap, Notice, SCHEMA, ShardEvent};
+use metric::{Group, Metric, Series, View};
+use registry::Route;
+use repeats::{Clients, Ids};
+use rustc_hash::FxHashMap;
+use said::Speaker;
+use slab::Slab;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A hole in log time longer than this is blindness of ours: the owner ticks every 5 s.
+pub const HOLE: Span = Span::from_secs(15);
+
+/// How often idle series are looked for.
+const SWEEP_EVERY: Span = Span::from_secs(60);
+
+/// One shard, as one worker holds it.
+#[derive(Debug)]
+pub struct Shard {
+    place: Place,
+    /// Log time at the end of the last step; none before the first.
+    now: Option<Time>,
+    /// Since when absence can be seen: the first entry, or the end of the last hole.
+    armed: Time,
+    settings: Arc<Settings>,
+    /// Last sequence seen of each relayed stream.
+    sources: BTreeMap<String, u64>,
+    clients: Clients,
+    /// By slice.
+    ids: [Ids; SLICES],
+    /// Series known, by slice.
+    series_known: [u32; SLICES],
+    names: BTreeMap<Box<str>, u32>,
+    metrics: Slab<Metric>,
+    views: Slab<View>,
+    groups: Slab<Group>,
+    series: Slab<Series>,
+    by_key: FxHashMap<Box<str>, u32>,
+    tables: TableCache<Route>,
+    /// Groups with samples that were not evaluated.
+    dirty: Vec<u32>,
+    dues: DueQueue<Whom>,
+    axes: Axes,
+    /// Kept between evaluations for its memory.
+    moves: Vec<Moved>,
+    counters: Counters,
+    speaker: Speaker,
+}
+
+/// Who is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Whom {
+    /// A group.
+    Group(u32),
+}
+
+/// Alerts by place on the axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Axes([u64; 5]);
+
+impl Axes {
+    fn came(&mut self, axis: Axis) {
+        self.0[axis as usize] += 1;
+    }
+
+    fn went(&mut self, axis: Axis) {
+        self.0[axis as usize] -= 1;
+    }
+
+    fn moved(&mut self, from: Axis, to: Axis) {
+        self.went(from);
+        self.came(to);
+    }
+}
+
+impl Shard {
+    /// A shard whose log has been worked off up to log time `now`, with nothing in it (zero: from its start).
+    pub fn new(place: Place, now: Time) -> Self {
+        Self {
+            speaker: Speaker::new(&place),
+            place,
+            now: (now != Time::default()).then_some(now),
+            armed: now,
+            settings: Arc::default(),
+            sources: BTreeMap::new(),
+            clients: Clients::default(),
+            ids: Default::default(),
+            series_known: [0; SLICES],
+            names: BTreeMap::new(),
+            metrics: Slab::default(),
+            views: Slab::default(),
+            groups: Slab::default(),
+            series: Slab::default(),
+            by_key: FxHashMap::default(),
+            tables: TableCache::default(),
+            dirty: Vec::new(),
+            dues: DueQueue::default(),
+            axes: Axes::default(),
+            moves: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A shard as this worker's part of a snapshot says.
+    ///
+    /// # Errors
+    /// The chunks are damaged, of another version, or incomplete.
+    pub fn restore(place: Place, _chunks: &[bytes::Bytes]) -> Result<Self, StageError> {
+        Ok(Self::new(place, Time::default()))
+    }
+
+    /// This worker's part of a snapshot.
+    pub fn snapshot(&self) -> Vec<bytes::Bytes> {
+        Vec::new()
+    }
+
+    /// Log time at the end of the last step.
+    pub fn now(&self) -> Time {
+        self.now.unwrap_or_default()
+    }
+
+    /// The next instant at which the log is owed a tick. May be early: a tick too many changes nothing.
+    pub fn due(&self) -> Option<Time> {
+        self.dues.next()
+    }
+
+    /// Plain sums since they were last taken.
+    pub fn take_counters(&mut self) -> Counters {
+        let mut counters = std::mem::take(&mut self.counters);
+        counters.series = self.series.len() as u64;
+        counters.alerts = self.axes.0;
+        counters
+    }
+
+    /// Works off one step and says what follows from it, in order.
+    pub fn step(&mut self, step: &Step) -> Vec<Said> {
+        self.begin(step);
+        self.speaker.phase = Phase::Control;
+        for entry in &step.entries {
+            self.control(entry, step.began);
+        }
+        self.speaker.phase = Phase::DueBefore;
+        self.run_due(step.began);
+        self.speaker.phase = Phase::Samples;
+        let mut at = step.began;
+        for entry in &step.entries {
+            at = at.max(entry.time).min(step.ended);
+            self.samples(entry, at);
+        }
+        self.note_siblings();
+        self.speaker.phase = Phase::Due;
+        self.run_due(step.ended);
+        self.speaker.phase = Phase::End;
+        self.evaluate_dirty(step.ended);
+        self.speaker.phase = Phase::After;
+        self.sweep(step.began, step.ended);
+        self.now = Some(step.ended);
+        self.speaker.take()
+    }
+
+    /// Takes note of the step, and of a hole in log time before it.
+    fn begin(&mut self, step: &Step) {
+        let longest = self.settings.rules.iter().map(|rule| rule.window).max();
+        let position = self.speaker.position;
+        self.speaker.marks.remember(step.began, position, longest.unwrap_or_default());
+        self.speaker.position = step.position();
+        match self.now {
+            None => self.armed = step.began,
+            Some(now) if step.began.since(now) > HOLE => self.wake(now, step.began),
+            Some(_) => {}
+        }
+    }
+
+    /// All clocks stood still over a hole; absence is armed anew after it.
+    fn wake(&mut self, from: Time, to: Time) {
+        let hole = to.since(from);
+        self.armed = to;
+        self.dues = DueQueue::default();
+        for (id, group) in self.groups.iter_mut() {
+            group.armed = to;
+            group.last = group.last.map(|last| last.plus(hole));
+            group.alerts.iter_mut().for_each(|alert| alert.freeze(hole));
+            group.due = Default::default();
+            // Panes left unseen: look at everything once.
+            self.dues.set(&mut group.due, Some(to), Whom::Group(id));
+        }
+        for (_, view) in self.views.iter_mut() {
+            view.last = view.last.map(|last| last.plus(hole));
+        }
+        if self.place.is_first() {
+            self.speaker.phase = Phase::Hole;
+            let gap = DataGap { schema: SCHEMA, from, to, length: hole, lost: None };
+            self.speaker.event(to, ("", ""), &ShardEvent::DataGap(gap));
+        }
+    }
+
+    fn control(&mut self, entry: &crate::log::Entry, now: Time) {
+        match entry.kind {
+            EntryKind::Settings => self.take_settings(entry, now),
+            EntryKind::Verify
+            | EntryKind::Look
+            | EntryKind::Metric(_)
+            | EntryKind::Batch
+            | EntryKind::Tick
+            | EntryKind::Desk(_)
+            | EntryKind::Unknown => {}
+        }
+    }
+
+    fn run_due(&mut self, until: Time) {
+        while let Some((at, whom)) = self.dues.pop(until) {
+            match whom {
+                Whom::Group(id) => {
+                    let Some(group) = self.groups.get_mut(id) else { continue };
+                    if group.due.take(at, whom, &mut self.dues) {
+                        self.evaluate(id, at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Views learn when any of their groups last got a sample, before anybody is judged by it.
+    fn note_siblings(&mut self) {
+        for id in &self.dirty {
+            let group = &self.groups[*id];
+            let view = &mut self.views[group.view];
+            view.last = view.last.max(group.last);
+        }
+    }
+
+    fn evaluate_dirty(&mut self, now: Time) {
+        let dirty = std::mem::take(&mut self.dirty);
+        for id in &dirty {
+            self.groups[*id].dirty = false;
+            self.evaluate(*id, now);
+        }
+        self.dirty = dirty;
+        self.dirty.clear();
+    }
+
+    fn notice(&mut self, now: Time, kind: &str, subject: &str, text: String) {
+        let (kind, subject) = (kind.to_owned(), subject.to_owned());
+        let about = subject.clone();
+        let notice = Notice { schema: SCHEMA, time: now, kind, subject, text };
+        self.speaker.event(now, (&about, ""), &ShardEvent::Notice(notice));
+    }
+}

@@ -1,0 +1,203 @@
+//! Which series there are: made when first seen, bounded, freed when idle.
+//!
+//! Known series keep working when a limit is reached; new ones are refused, counted, and people are told once.
+
+use super::metric::{Group, Metric, Series, View, group_text};
+use super::{SLICES, SWEEP_EVERY, Shard, slice_of};
+use crate::batch::Kind;
+use crate::due::Due;
+use crate::level::Level;
+use crate::series::split_key;
+use crate::time::{Span, Time};
+use crate::track::Alert;
+use crate::window::Window;
+use crate::wire::Axis;
+use std::collections::BTreeMap;
+
+/// A series is idle after this long at least.
+const IDLE_MIN: Span = Span::from_secs(3_600);
+
+/// Where a series' samples go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// To this series.
+    Series(u32),
+    /// To another worker.
+    Elsewhere,
+    /// Nowhere: a new series of this metric, and there is no room.
+    Refused(u32),
+}
+
+impl Shard {
+    /// The way of samples of `key`; makes the series if it is new and there is room.
+    pub(super) fn route(&mut self, key: &str, kind: Kind, now: Time) -> Route {
+        if let Some(id) = self.by_key.get(key) {
+            return Route::Series(*id);
+        }
+        let (name, _) = split_key(key);
+        let slice = slice_of(name);
+        if !self.place.owns(slice) {
+            return Route::Elsewhere;
+        }
+        let metric = self.metric(name);
+        let limits = &self.settings.limits;
+        let full = self.metrics[metric].series.len() >= limits.series_per_metric as usize
+            || self.series_known[slice] >= limits.series_per_shard.div_ceil(SLICES as u32);
+        if full {
+            Route::Refused(metric)
+        } else {
+            Route::Series(self.add_series(metric, key, kind, now))
+        }
+    }
+
+    /// The metric of this name, made if it is new.
+    pub(super) fn metric(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.names.get(name) {
+            return *id;
+        }
+        let metric = Metric {
+            name: name.into(),
+            slice: slice_of(name),
+            views: Vec::new(),
+            series: BTreeMap::new(),
+            next_number: 0,
+            limit_told: false,
+            astray: None,
+        };
+        let id = self.metrics.insert(metric);
+        self.names.insert(name.into(), id);
+        id
+    }
+
+    fn add_series(&mut self, metric: u32, key: &str, kind: Kind, now: Time) -> u32 {
+        let owner = &mut self.metrics[metric];
+        let number = owner.next_number;
+        owner.next_number += 1;
+        let views = owner.views.clone();
+        self.series_known[owner.slice] += 1;
+        let groups = Box::default();
+        let id =
+            self.series.insert(Series { key: key.into(), metric, number, kind, groups, last: now });
+        self.metrics[metric].series.insert(key.into(), id);
+        self.by_key.insert(key.into(), id);
+        self.series[id].groups = views.iter().map(|view| self.join(key, *view, now)).collect();
+        id
+    }
+
+    /// The group of `view` that samples of `key` belong to, which has one series more from now on.
+    pub(super) fn join(&mut self, key: &str, view: u32, now: Time) -> u32 {
+        let text = group_text(key, &self.views[view].key.group_by);
+        let id = self.group(view, &text, now);
+        self.groups[id].series += 1;
+        id
+    }
+
+    /// The group of this text in `view`, made if it is new.
+    pub(super) fn group(&mut self, view: u32, text: &str, now: Time) -> u32 {
+        let owner: &mut View = &mut self.views[view];
+        if let Some(id) = owner.groups.get(text) {
+            return *id;
+        }
+        let group = Group {
+            view,
+            text: text.into(),
+            window: Window::new(owner.key.spec, owner.key.from),
+            level: Level::default(),
+            alerts: vec![Alert::default(); owner.rules.len()],
+            last: None,
+            armed: now,
+            series: 0,
+            due: Due::default(),
+            dirty: false,
+        };
+        for _ in &owner.rules {
+            self.axes.came(Axis::Unknown);
+        }
+        let id = self.groups.insert(group);
+        owner.groups.insert(text.into(), id);
+        // Absence may be what it waits for: evaluate it at the step's end even if no sample comes.
+        self.touch(id);
+        id
+    }
+
+    /// Has a group evaluated at the end of the step.
+    pub(super) fn touch(&mut self, id: u32) {
+        let group = &mut self.groups[id];
+        if !group.dirty {
+            group.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Forgets a group.
+    pub(super) fn drop_group(&mut self, id: u32) {
+        let Some(group) = self.groups.remove(id) else { return };
+        group.alerts.iter().for_each(|alert| self.axes.went(alert.state.axis()));
+        self.views[group.view].groups.remove(&group.text);
+        self.dirty.retain(|other| *other != id);
+    }
+
+    /// Once a minute of log time, frees series that have been idle for long and have nothing open.
+    pub(super) fn sweep(&mut self, began: Time, ended: Time) {
+        let before = self.now.unwrap_or(began);
+        if before.floor(SWEEP_EVERY) == ended.floor(SWEEP_EVERY) {
+            return;
+        }
+        let mut freed = false;
+        for metric in self.names.values().copied().collect::<Vec<_>>() {
+            freed |= self.sweep_metric(metric, ended);
+        }
+        if freed {
+            self.tables.clear();
+        }
+    }
+
+    fn sweep_metric(&mut self, metric: u32, now: Time) -> bool {
+        let owner = &self.metrics[metric];
+        let longest = owner.views.iter().map(|view| self.views[*view].key.spec.window).max();
+        let idle = Span(longest.unwrap_or_default().0.saturating_mul(2).max(IDLE_MIN.0));
+        let gone: Vec<u32> = owner
+            .series
+            .values()
+            .copied()
+            .filter(|id| {
+                let series = &self.series[*id];
+                now.since(series.last) >= idle && series.groups.iter().all(|id| self.is_calm(*id))
+            })
+            .collect();
+        for id in &gone {
+            self.drop_series(*id);
+        }
+        let owner = &mut self.metrics[metric];
+        owner.limit_told &= gone.is_empty();
+        if owner.series.is_empty() && owner.views.is_empty() {
+            let name = owner.name.clone();
+            self.metrics.remove(metric);
+            self.names.remove(&name);
+            return true;
+        }
+        !gone.is_empty()
+    }
+
+    /// Whether nothing is open in a group: neither an incident nor one that may come.
+    fn is_calm(&self, id: u32) -> bool {
+        let calm = |alert: &Alert| matches!(alert.state.axis(), Axis::Unknown | Axis::Ok);
+        self.groups[id].alerts.iter().all(calm)
+    }
+
+    fn drop_series(&mut self, id: u32) {
+        let Some(series) = self.series.remove(id) else { return };
+        self.by_key.remove(&series.key);
+        let owner = &mut self.metrics[series.metric];
+        owner.series.remove(&series.key);
+        self.series_known[owner.slice] -= 1;
+        for id in &series.groups {
+            let group = &mut self.groups[*id];
+            group.series -= 1;
+            let grouped = !self.views[group.view].key.group_by.is_empty();
+            if group.series == 0 && grouped {
+                self.drop_group(*id);
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Settings: which rules a shard judges by, and what an edit does to alerts that exist.
+//!
+//! | what changed                                   | panes        | alerts                                     |
+//! |------------------------------------------------|--------------|--------------------------------------------|
+//! | texts, receivers, action, severity             | kept         | kept                                       |
+//! | threshold, `for`, `recover`, other clocks      | kept         | kept, firing ones are said again           |
+//! | `group_by`, `stat`, `window`                   | from here on | firing ones go on where the group exists   |
+//! | `metric`                                       | from here on | end: another metric may be another shard's |
+//! | the rule is gone                               | dropped      | end as `rule_removed`                      |
+
+use super::Shard;
+use super::metric::{ViewKey, group_text, sorted};
+use crate::log::Entry;
+use crate::settings::{Rule, Settings};
+use crate::time::Time;
+use crate::track::axis::{Closing, Event};
+use crate::wire::SCHEMA;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What an edit of a rule means for its alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edit {
+    Text,
+    Clocks,
+    Panes,
+}
+
+/// A rule and the view it looks through.
+pub(super) type Looking = (Arc<Rule>, ViewKey);
+
+impl Shard {
+    /// Puts a revision of the settings in force; an invalid one is refused whole.
+    pub(super) fn take_settings(&mut self, entry: &Entry, now: Time) {
+        match read(&entry.payload) {
+            Ok(settings) => self.apply(settings, entry.sequence, now),
+            Err(why) if self.place.is_first() => {
+                self.count_refused("settings", 1);
+                let text =
+                    format!("settings at {} are refused, the previous stay: {why}", entry.sequence);
+                self.notice(now, "settings_refused", "settings", text);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn apply(&mut self, settings: Settings, since: u64, now: Time) {
+        let mut wanted: BTreeMap<Box<str>, Vec<Arc<Rule>>> = BTreeMap::new();
+        for rule in settings.rules.iter().filter(|rule| self.is_ours(rule)) {
+            wanted.entry(rule.metric.as_str().into()).or_default().push(Arc::clone(rule));
+        }
+        let names: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
+        let known: BTreeSet<Box<str>> = self.names.keys().chain(wanted.keys()).cloned().collect();
+        for name in known {
+            let rules = wanted.remove(&name).unwrap_or_default();
+            if rules.is_empty() && !self.has_rules(&name) {
+                continue;
+            }
+            let metric = self.metric(&name);
+            self.apply_to_metric(metric, rules, &names, (since, now));
+        }
+        // A route may have been refused under other limits.
+        self.tables.clear();
+        self.settings = Arc::new(settings);
+    }
+
+    fn is_ours(&self, rule: &Rule) -> bool {
+        self.place.owns(super::slice_of(&rule.metric)) && self.place.is_of_shard(&rule.metric)
+    }
+
+    fn has_rules(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|id| !self.metrics[*id].views.is_empty())
+    }
+
+    fn apply_to_metric(
+        &mut self,
+        metric: u32,
+        mut rules: Vec<Arc<Rule>>,
+        names: &BTreeSet<&str>,
+        (since, now): (u64, Time),
+    ) {
+        rules.sort_by(|one, other| one.name.cmp(&other.name));
+        let old = self.looking(metric);
+        let unchanged = old.len() == rules.len()
+            && old.values().zip(&rules).all(|((before, _), after)| before == after);
+        if unchanged {
+            return;
+        }
+        let edits = self.edits(&old, &rules, (since, now));
+        let texts_only =
+            old.len() == rules.len() && edits.iter().all(|(_, _, edit)| *edit == Some(Edit::Text));
+        if texts_only {
+            self.replace_texts(metric, &rules);
+            return;
+        }
+        self.close_gone(metric, &rules, names, now);
+        for (rule, _, edit) in &edits {
+            match edit {
+                Some(Edit::Clocks) => {
+                    self.happen_to_rule(metric, &rule.name, now, |_| Event::Change);
+                }
+                Some(Edit::Panes) => {
+                    let texts = self.group_texts(metric, &sorted(&rule.group_by));
+                    self.happen_to_rule(metric, &rule.name, now, |text| {
+                        let stays = texts.contains(text);
+                        if stays { Event::Rebase } else { Event::Close(Closing::RuleChanged) }
+                    });
+                }
+                Some(Edit::Text) | None => {}
+            }
+        }
+        let looks = edits.into_iter().map(|(rule, key, _)| (rule, key)).collect();
+        self.lay_views(metric, looks, now);
+    }
+
+    /// Rules of a metric as they are, by name.
+    fn looking(&self, metric: u32) -> BTreeMap<String, Looking> {
+        let views = self.metrics[metric].views.iter().map(|id| &self.views[*id]);
+        views
+            .flat_map(|view| {
+                let look =
+                    |rule: &Arc<Rule>| (rule.name.clone(), (Arc::clone(rule), view.key.clone()));
+                view.rules.iter().map(look).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Each wanted rule with the view it is to look through, and what kind of edit that is.
+    fn edits(
+        &self,
+        old: &BTreeMap<String, Looking>,
+        rules: &[Arc<Rule>],
+        (since, now): (u64, Time),
+    ) -> Vec<(Arc<Rule>, ViewKey, Option<Edit>)> {
+        let edit = |rule: &Arc<Rule>| match old.get(&rule.name) {
+            None => (Arc::clone(rule), ViewKey::of(rule, since, None), None),
+            Some((before, key)) => {
+                let edit = compare(before, rule);
+                let key = match edit {
+                    // The same panes, whatever threshold shares are counted against.
+                    Edit::Text | Edit::Clocks => ViewKey::of(rule, key.since, key.from),
+                    Edit::Panes => ViewKey::of(rule, since, Some(now)),
+                };
+                (Arc::clone(rule), key, Some(edit))
+            }
+        };
+        rules.iter().map(edit).collect()
+    }
+
+    /// Ends the alerts of rules that are gone from this metric.
+    fn close_gone(&mut self, metric: u32, rules: &[Arc<Rule>], names: &BTreeSet<&str>, now: Time) {
+        let gone: Vec<String> = self
+            .looking(metric)
+            .into_keys()
+            .filter(|name| rules.iter().all(|rule| rule.name != *name))
+            .collect();
+        for name in gone {
+            let moved = names.contains(name.as_str());
+            let why = if moved { Closing::RuleChanged } else { Closing::RuleRemoved };
+            self.happen_to_rule(metric, &name, now, |_| Event::Close(why));
+        }
+    }
+
+    /// Lets an event happen to all alerts of a rule, chosen by the text of their group.
+    fn happen_to_rule(
+        &mut self,
+        metric: u32,
+        name: &str,
+        now: Time,
+        event: impl Fn(&str) -> Event,
+    ) {
+        let mut places: Vec<(u32, usize, Event)> = Vec::new();
+        for view in self.metrics[metric].views.iter().map(|id| &self.views[*id]) {
+            if let Some(at) = view.rules.iter().position(|rule| rule.name == name) {
+                places.extend(view.groups.iter().map(|(text, group)| (*group, at, event(text))));
+            }
+        }
+        for (group, at, event) in places {
+            self.happen(group, at, event, now);
+        }
+    }
+
+    /// The groups a metric's series fall into by these labels.
+    fn group_texts(&self, metric: u32, group_by: &[String]) -> BTreeSet<Box<str>> {
+        let keys = self.metrics[metric].series.keys();
+        let whole = group_by.is_empty().then(Box::default);
+        keys.map(|key| group_text(key, group_by)).chain(whole).collect()
+    }
+
+    /// New texts of the same rules.
+    fn replace_texts(&mut self, metric: u32, rules: &[Arc<Rule>]) {
+        for view in self.metrics[metric].views.clone() {
+            for old in &mut self.views[view].rules {
+                if let Some(new) = rules.iter().find(|rule| rule.name == old.name) {
+                    *old = Arc::clone(new);
+                }
+            }
+        }
+    }
+}
+
+fn compare(before: &Rule, after: &Rule) -> Edit {
+    if sorted(&before.group_by) != sorted(&after.group_by)
+        || before.stat != after.stat
+        || before.window != after.window
+    {
+        return Edit::Panes;
+    }
+    let same_clocks = before.compare == after.compare
+        && before.threshold == after.threshold
+        && before.share == after.share
+        && before.hold == after.hold
+        && before.recover == after.recover
+        && before.keep_firing_for == after.keep_firing_for
+        && before.min_samples == after.min_samples
+        && before.fresh_for == after.fresh_for
+        && before.gap_tolerance == after.gap_tolerance
+        && before.no_data == after.no_data
+        && before.keep_max == after.keep_max
+        && before.absent == after.absent
+        && before.flap_window == after.flap_window;
+    if same_clocks { Edit::Text } else { Edit::Clocks }
+}
+
+fn read(payload: &[u8]) -> Result<Settings, String> {
+    let settings: Settings = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    if settings.schema != SCHEMA {
+        return Err(format!("schema {} where this version reads {SCHEMA}", settings.schema));
+    }
+    if let Some(rule) = settings.rules.iter().find(|rule| rule.window.0 <= 0) {
+        return Err(format!("rule {}: a window of no length", rule.name));
+    }
+    let mut names = BTreeSet::new();
+    match settings.rules.iter().find(|rule| !names.insert(rule.name.as_str())) {
+        Some(rule) => Err(format!("rule {} is there twice", rule.name)),
+        None => Ok(settings),
+    }
+}

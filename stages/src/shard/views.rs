@@ -1,0 +1,125 @@
+//! Views laid anew after an edit: what looks at the same panes keeps them, alerts follow their rule.
+
+use super::Shard;
+use super::metric::{View, ViewKey};
+use super::rules::Looking;
+use crate::settings::Rule;
+use crate::time::Time;
+use crate::track::Alert;
+use crate::wire::Axis;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Alerts on their way to their new group, by rule and group text.
+type Moving = BTreeMap<(String, Box<str>), Alert>;
+
+impl Shard {
+    /// Lays the views of a metric anew, for these rules.
+    pub(super) fn lay_views(&mut self, metric: u32, looks: Vec<Looking>, now: Time) {
+        let mut old: Vec<u32> = std::mem::take(&mut self.metrics[metric].views);
+        let mut moving = self.take_alerts(&old);
+        let mut laid: Vec<(ViewKey, Vec<Arc<Rule>>)> = Vec::new();
+        for (rule, key) in looks {
+            match laid.iter_mut().find(|(other, _)| *other == key) {
+                Some((_, rules)) => rules.push(rule),
+                None => laid.push((key, vec![rule])),
+            }
+        }
+        let mut views = Vec::new();
+        for (key, rules) in laid {
+            let same = old.iter().position(|id| same_panes(&self.views[*id].key, &key));
+            let view = match same {
+                Some(at) => old.remove(at),
+                None => self.views.insert(View::new(key.clone())),
+            };
+            self.set_rules(view, key, rules);
+            views.push(view);
+        }
+        for view in old {
+            self.drop_view(view);
+        }
+        self.metrics[metric].views = views;
+        self.rejoin(metric, now);
+        self.hand_out(metric, &mut moving);
+    }
+
+    fn take_alerts(&mut self, views: &[u32]) -> Moving {
+        let mut moving = Moving::new();
+        for view in views.iter().map(|id| &self.views[*id]) {
+            for (text, group) in &view.groups {
+                let alerts = std::mem::take(&mut self.groups[*group].alerts);
+                for (rule, alert) in view.rules.iter().zip(alerts) {
+                    self.axes.went(alert.state.axis());
+                    moving.insert((rule.name.clone(), text.clone()), alert);
+                }
+            }
+        }
+        moving
+    }
+
+    fn set_rules(&mut self, view: u32, key: ViewKey, rules: Vec<Arc<Rule>>) {
+        let owner = &mut self.views[view];
+        if owner.key != key {
+            for group in owner.groups.values() {
+                self.groups[*group].window.set_threshold(key.spec.threshold);
+            }
+        }
+        (owner.key, owner.rules) = (key, rules);
+    }
+
+    fn drop_view(&mut self, view: u32) {
+        let groups: Vec<u32> = self.views[view].groups.values().copied().collect();
+        for group in groups {
+            self.drop_group(group);
+        }
+        self.views.remove(view);
+    }
+
+    /// Every series of a metric joins the groups of its views, as they are now.
+    fn rejoin(&mut self, metric: u32, now: Time) {
+        let views = self.metrics[metric].views.clone();
+        for view in &views {
+            let groups: Vec<u32> = self.views[*view].groups.values().copied().collect();
+            for group in groups {
+                self.groups[group].series = 0;
+            }
+            // One alert over all series is there before the first of them.
+            if self.views[*view].key.group_by.is_empty() {
+                self.group(*view, "", now);
+            }
+        }
+        let series: Vec<(Box<str>, u32)> =
+            self.metrics[metric].series.iter().map(|(key, id)| (key.clone(), *id)).collect();
+        for (key, id) in series {
+            self.series[id].groups = views.iter().map(|view| self.join(&key, *view, now)).collect();
+        }
+    }
+
+    fn hand_out(&mut self, metric: u32, moving: &mut Moving) {
+        for view in self.metrics[metric].views.clone() {
+            let owner = &self.views[view];
+            let mut groups = Vec::new();
+            for (text, id) in &owner.groups {
+                let group = &mut self.groups[*id];
+                // A group made just now already has alerts, counted as unknown.
+                for _ in &group.alerts {
+                    self.axes.went(Axis::Unknown);
+                }
+                let mut alert =
+                    |rule: &Arc<Rule>| moving.remove(&(rule.name.clone(), text.clone()));
+                group.alerts =
+                    owner.rules.iter().map(|rule| alert(rule).unwrap_or_default()).collect();
+                group.alerts.iter().for_each(|alert| self.axes.came(alert.state.axis()));
+                groups.push(*id);
+            }
+            groups.into_iter().for_each(|id| self.touch(id));
+        }
+    }
+}
+
+/// Whether windows of one view can serve the other: only the threshold of shares may differ.
+fn same_panes(one: &ViewKey, other: &ViewKey) -> bool {
+    let mut alike = one.clone();
+    alike.spec.threshold = other.spec.threshold;
+    alike == *other
+}

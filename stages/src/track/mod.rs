@@ -1,0 +1,217 @@
+//! Track: one alert, rule x group of labels, through its life (`semantics.md` 4).
+//!
+//! [`axis`] holds the state machine; here stand the flags beside it, which are never folded into it:
+//! whether there is data, and whether it flaps. An [`Alert`] is pure state: what it says comes back as
+//! [`Moved`], and the shard dresses it with evidence and names.
+
+pub mod axis;
+
+use crate::judge::{Judgement, Verdict};
+use crate::settings::Rule;
+use crate::time::{Span, Time};
+use crate::wire::{Axis, Cause, DataFlag};
+use axis::{Clocks, Event, State};
+
+/// Firings within `flap_window` that make an alert flap.
+pub const FLAP_FIRINGS: usize = 4;
+
+/// Quiet, as a part of `flap_window`, that ends flapping.
+const FLAP_QUIET_PART: i64 = 2;
+
+/// One alert.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alert {
+    /// Where it stands.
+    pub state: State,
+    /// Whether there is data.
+    pub data: Data,
+    /// When it fired, newest last; at most [`FLAP_FIRINGS`] - 1, all that counting needs.
+    pub firings: Vec<Time>,
+}
+
+/// The data flag, and whether people have been told that a firing alert lives on without data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Data {
+    /// A sample within `fresh_for` and at least `min_samples`.
+    Fresh,
+    /// Samples in the window, none within `fresh_for`.
+    Stale,
+    /// Fewer than `min_samples`.
+    Insufficient,
+    /// An empty window, or none yet.
+    #[default]
+    NoData,
+    /// An empty window beyond `keep_max`, and people were told.
+    NoDataTold,
+    /// None for two windows while siblings report.
+    MissingSeries,
+}
+
+/// What an alert did: one transition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Where it was.
+    pub from: Axis,
+    /// Where it is.
+    pub to: Axis,
+    /// Why.
+    pub cause: Cause,
+    /// The data flag after it.
+    pub data: DataFlag,
+    /// Whether it flaps after it.
+    pub flapping: bool,
+    /// Position that opened the incident it is about.
+    pub opened: Option<u64>,
+}
+
+/// One evaluation of an alert.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluation<'a> {
+    /// The rule in force.
+    pub rule: &'a Rule,
+    /// What the judge says.
+    pub judged: &'a Judgement,
+    /// The instant.
+    pub now: Time,
+    /// Position of the step.
+    pub position: u64,
+}
+
+impl Data {
+    /// The flag as people see it.
+    pub const fn flag(self) -> DataFlag {
+        match self {
+            Self::Fresh => DataFlag::Fresh,
+            Self::Stale => DataFlag::Stale,
+            Self::Insufficient => DataFlag::Insufficient,
+            Self::NoData | Self::NoDataTold => DataFlag::NoData,
+            Self::MissingSeries => DataFlag::MissingSeries,
+        }
+    }
+
+    /// The flag after an evaluation that found `seen`.
+    const fn step(self, seen: DataFlag) -> Self {
+        match (self, seen) {
+            (_, DataFlag::Fresh) => Self::Fresh,
+            (_, DataFlag::Stale) => Self::Stale,
+            (_, DataFlag::Insufficient) => Self::Insufficient,
+            (_, DataFlag::MissingSeries) => Self::MissingSeries,
+            (Self::NoDataTold, DataFlag::NoData) => Self::NoDataTold,
+            (
+                Self::Fresh | Self::Stale | Self::Insufficient | Self::NoData | Self::MissingSeries,
+                DataFlag::NoData,
+            ) => Self::NoData,
+        }
+    }
+}
+
+impl Alert {
+    /// Takes an evaluation; what it makes of it is appended to `moves`.
+    pub fn evaluate(&mut self, evaluation: &Evaluation<'_>, moves: &mut Vec<Moved>) {
+        let first = moves.len();
+        let before = self.data.flag();
+        self.data = self.data.step(evaluation.judged.data);
+        let event = event_of(evaluation.judged);
+        // A firing that is one too many is told as such; flapping that ends leaves an ordinary firing
+        // alert to the same evaluation. Each can happen once, so three rounds are the end of it.
+        for _ in 0..3 {
+            let was_flapping = self.state.is_flapping();
+            self.apply(event, evaluation, moves);
+            if was_flapping == self.state.is_flapping() {
+                break;
+            }
+        }
+        if moves.len() == first && before != self.data.flag() {
+            moves.push(self.told(Cause::Data));
+        }
+        let deadline = evaluation.judged.keep_until;
+        if self.data == Data::NoData
+            && self.state.opened().is_some()
+            && deadline.is_some_and(|deadline| evaluation.now >= deadline)
+        {
+            self.data = Data::NoDataTold;
+            moves.push(self.told(Cause::NoData));
+        }
+    }
+
+    /// Takes an event that is no evaluation: its rule changed, or it ends.
+    pub fn happen(&mut self, event: Event, rule: &Rule, at: (Time, u64), moves: &mut Vec<Moved>) {
+        self.act(event, &self.clocks(rule, at.0, at.1), moves);
+    }
+
+    /// The next instant at which time alone may move it. `judged` is what the last evaluation said.
+    pub fn due(&self, rule: &Rule, judged: &Judgement, now: Time) -> Option<Time> {
+        let clock = self.state.due(&self.clocks(rule, now, 0));
+        let told = (self.data == Data::NoData && self.state.opened().is_some())
+            .then_some(judged.keep_until)
+            .flatten();
+        [clock, told, judged.due].into_iter().flatten().filter(|due| *due > now).min()
+    }
+
+    /// Moves all clocks on over a hole in log time.
+    pub fn freeze(&mut self, hole: Span) {
+        self.state = self.state.frozen_over(hole);
+        for firing in &mut self.firings {
+            *firing = firing.plus(hole);
+        }
+    }
+
+    fn apply(&mut self, event: Event, evaluation: &Evaluation<'_>, moves: &mut Vec<Moved>) {
+        let clocks = self.clocks(evaluation.rule, evaluation.now, evaluation.position);
+        self.act(event, &clocks, moves);
+    }
+
+    fn act(&mut self, event: Event, clocks: &Clocks, moves: &mut Vec<Moved>) {
+        let old = self.state;
+        let (new, cause) = axis::step(old, event, clocks);
+        self.state = new;
+        let fired = old.opened().is_none() && new.opened().is_some();
+        if fired {
+            if self.firings.len() == FLAP_FIRINGS - 1 {
+                self.firings.remove(0);
+            }
+            self.firings.push(clocks.now);
+        }
+        if old.is_flapping() && !new.is_flapping() {
+            self.firings.clear();
+        }
+        let Some(cause) = cause else { return };
+        let opened = new.opened().or(old.opened());
+        let (data, flapping) = (self.data.flag(), new.is_flapping());
+        let moved = Moved { from: old.axis(), to: new.axis(), cause, data, flapping, opened };
+        moves.push(moved);
+        if fired && flapping {
+            moves.push(self.told(Cause::Flapping));
+        }
+    }
+
+    fn told(&self, cause: Cause) -> Moved {
+        let (axis, opened) = (self.state.axis(), self.state.opened());
+        let (data, flapping) = (self.data.flag(), self.state.is_flapping());
+        Moved { from: axis, to: axis, cause, data, flapping, opened }
+    }
+
+    fn clocks(&self, rule: &Rule, now: Time, position: u64) -> Clocks {
+        let recent = |firing: &&Time| firing.plus(rule.flap_window) > now;
+        Clocks {
+            now,
+            position,
+            hold: rule.hold,
+            gap_tolerance: rule.gap_tolerance,
+            keep: rule.keep_firing_for,
+            quiet: Span(rule.flap_window.0 / FLAP_QUIET_PART),
+            flaps: self.firings.iter().filter(recent).count() + 1 >= FLAP_FIRINGS,
+        }
+    }
+}
+
+/// A verdict as the axis takes it. A series that is missing ends its alert, whatever its window held.
+const fn event_of(judged: &Judgement) -> Event {
+    match (judged.data, judged.verdict) {
+        (DataFlag::MissingSeries, _) => Event::Close(axis::Closing::Retired),
+        (_, Verdict::Breach(ground)) => Event::Breach(ground),
+        (_, Verdict::Between) => Event::Between,
+        (_, Verdict::Clear(ground)) => Event::Clear(ground),
+        (_, Verdict::Undecided) => Event::Gap,
+    }
+}
