@@ -1,1 +1,40 @@
-//! engine
+//! The engine: moves entries from the bus into the dataflow and what it says back, and loses nothing in between.
+//!
+//! ```text
+//! bus ── feeder ── rounds ── dataflow ── rounds ── committer ── bus       one feeder a stream, one committer a log
+//!          └ ticks                                    ├ snapshot
+//!                                                     └ loose (rollups, dead letters)
+//! keeper: heartbeats, take-over and recovery of logs.   relay, withdraw: edges of the desk's owner.
+//! ```
+//!
+//! It knows no rule, no alert and no channel: outputs of the stages are bytes with a subject. Whatever dies, the
+//! next owner finds the newest commit record, loads the snapshot it names, replays the log up to the committed
+//! position without saying anything, and goes on.
+
+mod alive;
+mod apply;
+mod boot;
+mod commit;
+mod engine;
+mod error;
+mod feeder;
+mod health;
+mod keeper;
+mod loose;
+mod options;
+mod ownership;
+mod packing;
+mod patience;
+mod readers;
+mod recovery;
+mod relay;
+mod rounds;
+mod snapshot;
+mod ticks;
+mod withdraw;
+
+pub use apply::{Applied, apply_settings, current_settings, wait_in_force};
+pub use engine::Engine;
+pub use error::EngineError;
+pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing};
+pub use options::EngineOptions;

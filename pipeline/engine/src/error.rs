@@ -1,0 +1,52 @@
+//! What can go wrong in the engine.
+
+use stages::log::LogId;
+
+/// What can go wrong in the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The bus said no, or nothing.
+    #[error(transparent)]
+    Bus(#[from] bus::BusError),
+    /// The dataflow did not start.
+    #[error(transparent)]
+    Stage(#[from] stages::error::StageError),
+    /// A log cannot be continued from what is on the bus.
+    #[error("log {log}: {why}; {remedy}")]
+    Unrecoverable {
+        /// Which log.
+        log: LogId,
+        /// What is missing or broken.
+        why: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Somebody else applied settings in between.
+    #[error(
+        "settings were changed meanwhile: revision {found} by {author} is in force; look at it and apply again"
+    )]
+    SettingsChanged {
+        /// Revision found.
+        found: String,
+        /// Who applied it.
+        author: String,
+    },
+    /// Settings on the bus that are not settings.
+    #[error("{subject}, sequence {sequence}: not settings of this version: {why}")]
+    SettingsUnreadable {
+        /// Where they are stored.
+        subject: String,
+        /// At which sequence.
+        sequence: u64,
+        /// What the parser says.
+        why: String,
+    },
+    /// Not in force in time.
+    #[error("revision {revision} is not in force in log {log} yet; is its owner running?")]
+    NotInForce {
+        /// Revision waited for.
+        revision: String,
+        /// A log that has not taken it up.
+        log: LogId,
+    },
+}

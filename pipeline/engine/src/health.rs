@@ -1,0 +1,290 @@
+//! How the engine is: one snapshot of plain numbers, for `/readyz` and `/metrics`.
+
+use stages::log::LogId;
+use stages::output::Counters;
+use stages::time::Time;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// Upper bounds in seconds of the buckets of a [`Timing`]; the last bucket is everything above.
+pub const TIMING_BOUNDS: [f64; 10] =
+    [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+
+/// How long something took, as a histogram.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// How often it happened.
+    pub count: u64,
+    /// Total seconds.
+    pub seconds: f64,
+    /// Per bucket of [`TIMING_BOUNDS`] and above, not cumulated.
+    pub buckets: [u64; TIMING_BOUNDS.len() + 1],
+}
+
+impl Timing {
+    pub(crate) fn record(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.count += 1;
+        self.seconds += seconds;
+        self.buckets[TIMING_BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+    }
+}
+
+/// How one log is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogHealth {
+    /// Which.
+    pub log: LogId,
+    /// This process owns it.
+    pub owned: bool,
+    /// Fence of this tenure.
+    pub fence: u64,
+    /// Who owns it, or why nobody does, where it is not this process.
+    pub elsewhere: Option<String>,
+    /// Works through what was committed already; says nothing yet.
+    pub replaying: bool,
+    /// Last entry whose outputs are out.
+    pub position: u64,
+    /// Log time there.
+    pub time: Time,
+    /// Last entry read.
+    pub read: u64,
+    /// Entries on the bus that are not worked off yet.
+    pub lag_entries: u64,
+    /// How far log time is behind, in seconds; 0 without a lag in entries.
+    pub lag_seconds: f64,
+    /// From feeding a step until it was worked off.
+    pub steps: Timing,
+    /// Commits, retries included.
+    pub commits: Timing,
+    /// Messages committed.
+    pub committed: u64,
+    /// Sums of the stages; series and alerts are those known now.
+    pub counters: Counters,
+    /// Holes of missing entries seen.
+    pub data_gaps: u64,
+    /// Snapshots stored.
+    pub snapshots: u64,
+    /// Ticks sent.
+    pub ticks: u64,
+    /// A stage failed: the log stands still. Why.
+    pub poisoned: Option<String>,
+}
+
+impl LogHealth {
+    fn new(log: LogId) -> Self {
+        Self {
+            log,
+            owned: false,
+            fence: 0,
+            elsewhere: None,
+            replaying: false,
+            position: 0,
+            time: Time(0),
+            read: 0,
+            lag_entries: 0,
+            lag_seconds: 0.0,
+            steps: Timing::default(),
+            commits: Timing::default(),
+            committed: 0,
+            counters: Counters::default(),
+            data_gaps: 0,
+            snapshots: 0,
+            ticks: 0,
+            poisoned: None,
+        }
+    }
+
+    pub(crate) fn count(&mut self, counters: Counters) {
+        let sums = &mut self.counters;
+        sums.samples += counters.samples;
+        sums.late += counters.late;
+        sums.repeated += counters.repeated;
+        sums.evaluations += counters.evaluations;
+        for (reason, count) in counters.refused {
+            *sums.refused.entry(reason).or_default() += count;
+        }
+        (sums.series, sums.alerts) = (counters.series, counters.alerts);
+    }
+}
+
+/// How the engine is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// Name of the process.
+    pub process: String,
+    /// The bus answers.
+    pub connected: bool,
+    /// Every log of the bus, shards first.
+    pub logs: Vec<LogHealth>,
+    /// Messages relayed between logs.
+    pub relayed: u64,
+    /// Rollups and dead letters given up because the bus did not take them.
+    pub dropped: u64,
+    /// The newest thing that went wrong, for people.
+    pub trouble: Option<String>,
+}
+
+impl Health {
+    /// Why this engine is not ready: not connected, a log without owner or standing still, or further behind than `lag_max`.
+    pub fn not_ready(&self, lag_max: Duration) -> Option<String> {
+        if !self.connected {
+            return Some("the bus does not answer".to_owned());
+        }
+        self.logs.iter().find_map(|log| {
+            let name = log.log;
+            if let Some(why) = &log.poisoned {
+                return Some(format!("log {name} stands still: {why}"));
+            }
+            if !log.owned {
+                let why = log.elsewhere.as_deref()?;
+                return (!why.starts_with(ELSEWHERE)).then(|| format!("log {name}: {why}"));
+            }
+            if log.replaying {
+                return Some(format!("log {name} is being recovered"));
+            }
+            (log.lag_seconds > lag_max.as_secs_f64())
+                .then(|| format!("log {name} is {:.1} s behind", log.lag_seconds))
+        })
+    }
+}
+
+/// How [`LogHealth::elsewhere`] begins where another process owns the log in good order.
+pub(crate) const ELSEWHERE: &str = "owned by ";
+
+/// Where the parts of the engine write their numbers down.
+#[derive(Debug)]
+pub(crate) struct Register {
+    inner: Mutex<Inner>,
+    /// Rises with every change somebody may wait for.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    logs: BTreeMap<LogId, LogHealth>,
+    /// Last sequence on the bus, and last sequence read, of a stream by [`LogId`]'s class.
+    ends: BTreeMap<bool, (u64, u64)>,
+    relayed: u64,
+    dropped: u64,
+    trouble: Option<String>,
+}
+
+impl Register {
+    pub fn new(logs: impl Iterator<Item = LogId>) -> Self {
+        let logs = logs
+            .map(|log| {
+                let waiting = Some("not taken yet".to_owned());
+                (log, LogHealth { elsewhere: waiting, ..LogHealth::new(log) })
+            })
+            .collect();
+        let inner = Inner { logs, ends: BTreeMap::new(), relayed: 0, dropped: 0, trouble: None };
+        Self { inner: Mutex::new(inner), changed: watch::Sender::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Plain numbers: a panic elsewhere leaves nothing half-written that matters.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a log's numbers.
+    pub fn log(&self, log: LogId, change: impl FnOnce(&mut LogHealth)) {
+        if let Some(health) = self.lock().logs.get_mut(&log) {
+            change(health);
+        }
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// How far the feeder of a stream has read: of the desk's stream, or of the shards'.
+    pub fn read(&self, desk: bool, sequence: u64) {
+        let mut inner = self.lock();
+        let end = inner.ends.entry(desk).or_default();
+        end.1 = end.1.max(sequence);
+    }
+
+    /// Where a stream ends on the bus.
+    pub fn end(&self, desk: bool, sequence: u64) {
+        self.lock().ends.entry(desk).or_default().0 = sequence;
+    }
+
+    /// Entries of a log are gone from its stream.
+    pub fn lost(&self, log: LogId, first: u64, last: u64) {
+        self.log(log, |health| health.data_gaps += 1);
+        self.trouble(format!("log {log}: entries {first} to {last} are gone from the stream"));
+    }
+
+    pub fn relayed(&self, count: usize) {
+        self.lock().relayed += count as u64;
+    }
+
+    pub fn dropped(&self, count: usize) {
+        self.lock().dropped += count as u64;
+    }
+
+    /// Says what went wrong, in the product's log and in the snapshot.
+    pub fn trouble(&self, text: String) {
+        tracing::warn!("{text}");
+        self.lock().trouble = Some(text);
+    }
+
+    /// A receiver that hears of every change.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub fn snapshot(&self, process: &str, connected: bool) -> Health {
+        let inner = self.lock();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = Time(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX));
+        let logs = inner.logs.values().map(|log| {
+            let (end, read) =
+                inner.ends.get(&(log.log == LogId::Desk)).copied().unwrap_or_default();
+            let mut log = log.clone();
+            if log.owned {
+                let unread = end.saturating_sub(read.max(log.read));
+                log.lag_entries = unread.max(log.read.saturating_sub(log.position));
+                if log.lag_entries > 0 {
+                    log.lag_seconds = wall.since(log.time).as_secs_f64();
+                }
+            }
+            log
+        });
+        Health {
+            process: process.to_owned(),
+            connected,
+            logs: logs.collect(),
+            relayed: inner.relayed,
+            dropped: inner.dropped,
+            trouble: inner.trouble.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timing_lands_in_the_bucket_that_holds_it() {
+        let mut timing = Timing::default();
+        timing.record(Duration::from_millis(1));
+        timing.record(Duration::from_secs(9));
+        assert_eq!((timing.count, timing.buckets[2], timing.buckets[10]), (2, 1, 1));
+    }
+
+    #[test]
+    fn an_engine_without_its_logs_is_not_ready() {
+        let register = Register::new([LogId::Shard(0), LogId::Desk].into_iter());
+        let not_ready =
+            |connected| register.snapshot("a", connected).not_ready(Duration::from_secs(5));
+        assert_eq!(not_ready(false).unwrap(), "the bus does not answer");
+        assert_eq!(not_ready(true).unwrap(), "log 0: not taken yet");
+        register.log(LogId::Shard(0), |log| log.owned = true);
+        register.log(LogId::Desk, |log| log.elsewhere = Some(format!("{ELSEWHERE}b")));
+        assert_eq!(not_ready(true), None);
+        register.log(LogId::Shard(0), |log| log.read = 5);
+        assert!(not_ready(true).unwrap().contains("behind"));
+    }
+}

@@ -1,0 +1,219 @@
+//! Keeps the logs of this process: heartbeats, take-over, recovery, and giving up in good order.
+
+use crate::alive::Alive;
+use crate::boot::Boot;
+use crate::commit::{Committer, Ended, Outside, Tenure, ToCommitter};
+use crate::error::EngineError;
+use crate::feeder::ToFeeder;
+use crate::health::{ELSEWHERE, Register};
+use crate::options::EngineOptions;
+use crate::ownership::{self, Taking, stream_of};
+use crate::recovery;
+use crate::rounds::ToRounds;
+use crate::{relay, withdraw};
+use bus::Stream;
+use stages::log::LogId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often the ends of the streams are looked up, for the lag.
+const ENDS_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the logs of this process.
+pub(crate) struct Keeper {
+    pub options: EngineOptions,
+    pub boot: Arc<Boot>,
+    pub register: Arc<Register>,
+    pub outside: Outside,
+    pub rounds: mpsc::UnboundedSender<ToRounds>,
+    pub shard_feeder: mpsc::UnboundedSender<ToFeeder>,
+    pub desk_feeder: mpsc::UnboundedSender<ToFeeder>,
+    pub settings_read: watch::Receiver<u64>,
+    pub state: Keeping,
+}
+
+/// What the keeper knows.
+#[derive(Default)]
+pub(crate) struct Keeping {
+    alive: Alive,
+    owned: BTreeMap<LogId, mpsc::UnboundedSender<ToCommitter>>,
+    committers: JoinSet<(Tenure, Ended)>,
+    /// Owners of the logs that are not ours.
+    elsewhere: BTreeMap<LogId, String>,
+    /// Cannot be continued; not tried again by this process.
+    refused: BTreeSet<LogId>,
+    /// Relay and withdrawal, run by the desk's owner.
+    edges: JoinSet<()>,
+    looked: bool,
+    ends_at: Option<Instant>,
+}
+
+/// All logs of a bus with `shards` shards.
+pub(crate) fn all_logs(shards: u32) -> impl Iterator<Item = LogId> {
+    (0..shards).map(LogId::Shard).chain([LogId::Desk])
+}
+
+impl Keeper {
+    /// Runs until `stop`, then gives every log up in good order.
+    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut beats = tokio::time::interval(self.options.heartbeat_every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = &mut stop => break,
+                _ = beats.tick() => self.beat().await,
+                Some(ended) = self.state.committers.join_next() => self.ended(ended),
+            }
+        }
+        self.finish().await;
+    }
+
+    async fn beat(&mut self) {
+        let EngineOptions { bus, subjects, .. } = &self.options;
+        let mut watched: Vec<String> = self.state.elsewhere.values().cloned().collect();
+        watched.dedup();
+        if let Err(error) = self.state.alive.beat(bus, subjects, &self.boot, &watched).await {
+            self.register.trouble(format!("heartbeat: {error}"));
+            return;
+        }
+        for log in all_logs(self.options.shards) {
+            if self.state.owned.contains_key(&log) || self.state.refused.contains(&log) {
+                continue;
+            }
+            if let Err(error) = self.try_take(log).await {
+                self.register.trouble(format!("taking log {log}: {error}"));
+                self.register.log(log, |health| health.elsewhere = Some(error.to_string()));
+            }
+        }
+        self.state.looked = true;
+        self.look_up_ends().await;
+    }
+
+    async fn try_take(&mut self, log: LogId) -> Result<(), EngineError> {
+        let EngineOptions { bus, subjects, .. } = &self.options;
+        let (boot, alive, first_look) = (&self.boot, &self.state.alive, !self.state.looked);
+        let taking = ownership::take(bus, subjects, boot, log, |owner| {
+            // Our own name from before a restart; our own take whose ack never came; a process that is dead.
+            (first_look && owner.process == boot.process)
+                || owner.boot == boot.id
+                || alive.is_dead(&owner.process)
+        });
+        let tenure = match taking.await? {
+            Taking::Taken(tenure) => *tenure,
+            Taking::OwnedBy(process) => {
+                let text = format!("{ELSEWHERE}{process}");
+                self.register.log(log, |health| health.elsewhere = Some(text));
+                self.state.elsewhere.insert(log, process);
+                return Ok(());
+            }
+        };
+        self.state.elsewhere.remove(&log);
+        match recovery::start(bus, subjects, &self.register, &tenure).await {
+            Ok(start) => self.adopt(tenure, start),
+            Err(error) => {
+                ownership::release(bus, subjects, boot, &tenure).await?;
+                if !matches!(error, EngineError::Bus(_)) {
+                    self.state.refused.insert(log);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, tenure: Tenure, start: recovery::Start) {
+        let (log, fence) = (tenure.log, tenure.fence);
+        let (position, time) = (tenure.record.position, tenure.record.time);
+        tracing::info!(%log, fence, position, from = start.after, "log taken");
+        let (committer, told) = mpsc::unbounded_channel();
+        let feeder = self.feeder(log).clone();
+        let now = start.state.now;
+        let adopt = ToRounds::Adopt {
+            state: start.state,
+            fence,
+            committer: committer.clone(),
+            feeder: feeder.clone(),
+        };
+        let _ = self.rounds.send(adopt);
+        self.register.log(log, |health| {
+            (health.owned, health.fence, health.elsewhere) = (true, fence, None);
+            (health.position, health.time, health.poisoned) = (position, time, None);
+            health.replaying = start.after < position;
+        });
+        self.state.committers.spawn(Committer::new(self.outside.clone(), tenure).run(told));
+        self.state.owned.insert(log, committer);
+        let _ = feeder.send(ToFeeder::Own { log, fence, after: start.after, now });
+        if log == LogId::Desk {
+            let EngineOptions { bus, subjects, shards, .. } = &self.options;
+            let with = relay::Relay {
+                bus: bus.clone(),
+                subjects: subjects.clone(),
+                register: self.register.clone(),
+            };
+            relay::start(with, *shards, self.settings_read.clone(), &mut self.state.edges);
+            withdraw::start(bus, subjects, &self.boot.process, &mut self.state.edges);
+        }
+    }
+
+    fn feeder(&self, log: LogId) -> &mpsc::UnboundedSender<ToFeeder> {
+        match log {
+            LogId::Shard(_) => &self.shard_feeder,
+            LogId::Desk => &self.desk_feeder,
+        }
+    }
+
+    /// A committer ended without being told: the log is somebody else's.
+    fn ended(&mut self, ended: Result<(Tenure, Ended), tokio::task::JoinError>) {
+        let Ok((tenure, _)) = ended else { return };
+        let log = tenure.log;
+        tracing::warn!(%log, fence = tenure.fence, "log lost to another owner; stepping down");
+        let _ = self.feeder(log).send(ToFeeder::Drop(log));
+        let _ = self.rounds.send(ToRounds::Release(log));
+        self.state.owned.remove(&log);
+        self.register.log(log, |health| {
+            (health.owned, health.replaying) = (false, false);
+            health.elsewhere = Some("lost to another owner".to_owned());
+        });
+        if log == LogId::Desk {
+            self.state.edges.abort_all();
+        }
+    }
+
+    async fn look_up_ends(&mut self) {
+        if self.state.ends_at.is_some_and(|at| at.elapsed() < ENDS_EVERY) {
+            return;
+        }
+        self.state.ends_at = Some(Instant::now());
+        for (desk, log) in [(false, LogId::Shard(0)), (true, LogId::Desk)] {
+            let stream: Stream = stream_of(log);
+            if let Ok(state) = self.options.bus.state(stream).await {
+                self.register.end(desk, state.last);
+            }
+        }
+    }
+
+    /// Stops reading, works off and commits what was read, saves what changed, releases every log.
+    async fn finish(mut self) {
+        self.state.edges.abort_all();
+        for log in self.state.owned.keys() {
+            let _ = self.feeder(*log).send(ToFeeder::Drop(*log));
+        }
+        let (finished, worked_off) = oneshot::channel();
+        let _ = self.rounds.send(ToRounds::Finish(finished));
+        let _ = worked_off.await;
+        for committer in self.state.owned.values() {
+            let _ = committer.send(ToCommitter::Finish);
+        }
+        let EngineOptions { bus, subjects, .. } = &self.options;
+        while let Some(ended) = self.state.committers.join_next().await {
+            let Ok((tenure, Ended::Finished)) = ended else { continue };
+            if let Err(error) = ownership::release(bus, subjects, &self.boot, &tenure).await {
+                tracing::warn!(log = %tenure.log, %error, "not released; it is taken over when this process is seen to be gone");
+            }
+        }
+    }
+}

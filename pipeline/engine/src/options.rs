@@ -1,0 +1,51 @@
+//! What an engine is told at its start.
+
+use bus::SharedBus;
+use stages::subject::Subjects;
+use std::time::Duration;
+
+/// What an engine is told at its start.
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// The bus; its streams exist.
+    pub bus: SharedBus,
+    /// Subjects on it.
+    pub subjects: Subjects,
+    /// Number of shards the log was created with.
+    pub shards: u32,
+    /// Timely workers. One is best on a small machine: two cost 23 us a round instead of 5.
+    pub workers: usize,
+    /// Name of this process, unique among those that run at one time. One that restarts under its name takes its
+    /// logs back at once.
+    pub process: String,
+    /// How often a log that changed is saved.
+    pub snapshot_every: Duration,
+    /// How often the position is recorded when there is nothing to say.
+    pub position_every: Duration,
+    /// How often this process says that it is alive.
+    pub heartbeat_every: Duration,
+    /// A log without entries gets a tick this often.
+    pub tick_every: Duration,
+}
+
+impl EngineOptions {
+    /// The defaults of the product.
+    pub fn new(
+        bus: SharedBus,
+        subjects: Subjects,
+        shards: u32,
+        process: impl Into<String>,
+    ) -> Self {
+        Self {
+            bus,
+            subjects,
+            shards,
+            workers: 1,
+            process: process.into(),
+            snapshot_every: Duration::from_secs(10),
+            position_every: Duration::from_secs(5),
+            heartbeat_every: Duration::from_secs(1),
+            tick_every: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Whose log it is: `ops.own.<log>`, taken and released by compare-and-set.
+//!
+//! Taking is one atomic batch of the rewritten commit record and the own record. The own record's sequence is the
+//! fence of every commit; the rewritten commit record alone already locks the old owner out.
+
+use crate::boot::Boot;
+use crate::commit::{Tenure, record_message};
+use crate::error::EngineError;
+use bus::{BusError, Expect, Message, Outgoing, SharedBus, Stream};
+use bytes::Bytes;
+use stages::log::LogId;
+use stages::subject::Subjects;
+use stages::time::Time;
+use stages::wire::{CommitRecord, OwnRecord, SCHEMA};
+
+/// What trying to take a log came to.
+pub(crate) enum Taking {
+    /// It is ours.
+    Taken(Box<Tenure>),
+    /// Another process owns it.
+    OwnedBy(String),
+}
+
+/// The stream a log lies in.
+pub(crate) const fn stream_of(log: LogId) -> Stream {
+    match log {
+        LogId::Shard(_) => Stream::Log,
+        LogId::Desk => Stream::Desk,
+    }
+}
+
+/// Takes `log` if nobody has it, it was released, or `may_take` says so of its owner.
+pub(crate) async fn take(
+    bus: &SharedBus,
+    subjects: &Subjects,
+    boot: &Boot,
+    log: LogId,
+    may_take: impl FnOnce(&OwnRecord) -> bool,
+) -> Result<Taking, EngineError> {
+    let own = bus.last(Stream::Events, &subjects.own(log)).await?;
+    let owner: Option<OwnRecord> = own.as_ref().map(|own| read(log, own)).transpose()?;
+    if let Some(owner) = owner.filter(|owner| !owner.released)
+        && !may_take(&owner)
+    {
+        return Ok(Taking::OwnedBy(owner.process));
+    }
+    let commit = bus.last(Stream::Events, &subjects.commit(log)).await?;
+    let mut record = match &commit {
+        Some(commit) => read(log, commit)?,
+        None => first_record(bus.state(stream_of(log)).await?.created),
+    };
+    record.attempt = boot.attempt();
+    let mine = OwnRecord {
+        schema: SCHEMA,
+        process: boot.process.clone(),
+        boot: boot.id.clone(),
+        released: false,
+    };
+    let (own, commit) = (sequence(own.as_ref()), sequence(commit.as_ref()));
+    let batch = vec![
+        record_message(subjects, log, &record, commit),
+        own_message(subjects, log, &mine, own),
+    ];
+    let fence = match bus.commit(batch).await {
+        Ok(fence) => fence,
+        Err(BusError::Conflict { .. } | BusError::Unclear { .. }) => {
+            let own = bus.last(Stream::Events, &subjects.own(log)).await?;
+            let owner: Option<OwnRecord> = own.as_ref().map(|own| read(log, own)).transpose()?;
+            match owner {
+                Some(owner) if owner == mine => sequence(own.as_ref()),
+                owner => return Ok(Taking::OwnedBy(owner.map_or_else(String::new, |o| o.process))),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Messages of a batch have neighbouring sequences: the record lies right before the fence.
+    Ok(Taking::Taken(Box::new(Tenure { log, fence, commit_sequence: fence - 1, record })))
+}
+
+/// Gives a log up in good order. A conflict means that it is somebody else's already.
+pub(crate) async fn release(
+    bus: &SharedBus,
+    subjects: &Subjects,
+    boot: &Boot,
+    tenure: &Tenure,
+) -> Result<(), BusError> {
+    let record = OwnRecord {
+        schema: SCHEMA,
+        process: boot.process.clone(),
+        boot: boot.id.clone(),
+        released: true,
+    };
+    match bus.publish(own_message(subjects, tenure.log, &record, tenure.fence)).await {
+        Ok(_) | Err(BusError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn own_message(subjects: &Subjects, log: LogId, record: &OwnRecord, expected: u64) -> Outgoing {
+    Outgoing {
+        subject: subjects.own(log),
+        payload: Bytes::from(serde_json::to_vec(record).expect("wire types serialise")),
+        expect: Some(Expect { subject: None, sequence: expected }),
+        keep_forever: true,
+        ..Outgoing::default()
+    }
+}
+
+fn first_record(created: Time) -> CommitRecord {
+    CommitRecord {
+        schema: SCHEMA,
+        stages: stages::VERSION,
+        position: 0,
+        time: created,
+        part: 0,
+        snapshot: None,
+        snapshot_before: None,
+        attempt: String::new(),
+    }
+}
+
+fn sequence(message: Option<&Message>) -> u64 {
+    message.map_or(0, |message| message.sequence)
+}
+
+fn read<Record: serde::de::DeserializeOwned>(
+    log: LogId,
+    message: &Message,
+) -> Result<Record, EngineError> {
+    serde_json::from_slice(&message.payload).map_err(|error| EngineError::Unrecoverable {
+        log,
+        why: format!(
+            "{}, sequence {}: {error}",
+            String::from_utf8_lossy(&message.subject),
+            message.sequence
+        ),
+        remedy: "start a version of ops that can read it",
+    })
+}

@@ -1,0 +1,225 @@
+//! The relay: carries what one log says to another, in order, and goes on where it stopped.
+//!
+//! Transitions and outcomes go up to the desk, verify requests and settings down to the shards. Each source has one
+//! lane that sends nothing before the ack of what came before it, so the reader of the target may ignore every source
+//! sequence that does not rise, and a relay may repeat itself or run beside another one. How far it got is read off the
+//! newest entry in the target.
+
+use crate::health::Register;
+use crate::patience::Patience;
+use bus::{BusError, Expect, Message, Outgoing, SharedBus, Stream};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use stages::log::LogId;
+use stages::subject::Subjects;
+use stages::wire::{Relayed, SCHEMA, Source};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Most messages relayed in one atomic batch.
+const TOGETHER_MAX: usize = 500;
+/// Most bytes of one; the server holds it in memory until it is whole.
+const BYTES_MAX: usize = 2 << 20;
+
+/// What a relay works with.
+#[derive(Clone)]
+pub(crate) struct Relay {
+    pub bus: SharedBus,
+    pub subjects: Subjects,
+    pub register: Arc<Register>,
+}
+
+/// One way between two logs.
+#[derive(Clone, Debug)]
+enum Lane {
+    /// `ops.transition.<shard>` to `ops.desk.transition.<shard>`.
+    Transitions,
+    /// Everything edges report to `ops.desk.outcome.<rest>`.
+    Outcomes,
+    /// `ops.request.<shard>` to `ops.log.<shard>.verify`.
+    Requests(u32),
+}
+
+impl Lane {
+    fn source(&self, subjects: &Subjects) -> (Stream, &'static str, Option<String>) {
+        match self {
+            Self::Transitions => (Stream::Events, "events", Some(subjects.of("transition.*"))),
+            Self::Outcomes => (Stream::Outcomes, "outcomes", None),
+            Self::Requests(shard) => (Stream::Events, "events", Some(subjects.request(*shard))),
+        }
+    }
+
+    /// Where what it carried lies, as a filter.
+    fn target(&self, subjects: &Subjects) -> (Stream, String) {
+        match self {
+            Self::Transitions => (Stream::Desk, subjects.of("desk.transition.>")),
+            Self::Outcomes => (Stream::Desk, subjects.of("desk.outcome.>")),
+            Self::Requests(shard) => (Stream::Log, subjects.entry(LogId::Shard(*shard), "verify")),
+        }
+    }
+
+    /// The subject in the target for one in the source.
+    fn forward(&self, subjects: &Subjects, subject: &str) -> Option<String> {
+        let rest = subject.strip_prefix(subjects.prefix())?.strip_prefix('.')?;
+        Some(match self {
+            Self::Transitions => subjects.of(&format!("desk.{rest}")),
+            Self::Outcomes => subjects.of(&format!("desk.outcome.{rest}")),
+            Self::Requests(shard) => subjects.entry(LogId::Shard(*shard), "verify"),
+        })
+    }
+}
+
+/// Starts every lane as a task of its own.
+pub(crate) fn start(
+    relay: Relay,
+    shards: u32,
+    settings_read: watch::Receiver<u64>,
+    tasks: &mut JoinSet<()>,
+) {
+    let lanes = [Lane::Transitions, Lane::Outcomes];
+    for lane in lanes.into_iter().chain((0..shards).map(Lane::Requests)) {
+        tasks.spawn(relay.clone().carry(lane));
+    }
+    tasks.spawn(relay.carry_settings(shards, settings_read));
+}
+
+#[derive(Deserialize)]
+struct Head {
+    source: Source,
+}
+
+impl Relay {
+    async fn carry(self, lane: Lane) {
+        let mut patience = Patience::new();
+        loop {
+            if let Err(error) = self.try_carry(&lane, &mut patience).await {
+                self.register.trouble(format!("relay of {lane:?}: {error}"));
+            }
+            patience.wait().await;
+        }
+    }
+
+    async fn try_carry(&self, lane: &Lane, patience: &mut Patience) -> Result<(), BusError> {
+        let (target, filter) = lane.target(&self.subjects);
+        let newest = self.bus.last(target, &filter).await?;
+        // An entry nobody can read was not relayed by us: from the start, repeats are ignored by the reader.
+        let head = newest.and_then(|m| serde_json::from_slice::<Head>(&m.payload).ok());
+        let from = head.map_or(1, |head| head.source.sequence + 1);
+        let (stream, _, filter) = lane.source(&self.subjects);
+        let mut reader = self.bus.read(stream, filter.as_deref(), from).await?;
+        let mut messages = Vec::new();
+        loop {
+            reader.next(&mut messages).await?;
+            let mut entries = Vec::new();
+            let mut bytes = 0;
+            for message in messages.drain(..) {
+                let Some(entry) = self.wrap(lane, &message) else { continue };
+                if entries.len() >= TOGETHER_MAX || bytes + entry.payload.len() > BYTES_MAX {
+                    self.store(std::mem::take(&mut entries)).await?;
+                    bytes = 0;
+                }
+                bytes += entry.payload.len();
+                entries.push(entry);
+            }
+            self.store(entries).await?;
+            patience.renew();
+        }
+    }
+
+    fn wrap(&self, lane: &Lane, message: &Message) -> Option<Outgoing> {
+        let (_, name, _) = lane.source(&self.subjects);
+        let subject = std::str::from_utf8(&message.subject).ok()?;
+        let target = lane.forward(&self.subjects, subject)?;
+        let body: &RawValue = match serde_json::from_slice(&message.payload) {
+            Ok(body) => body,
+            Err(error) => {
+                let at = message.sequence;
+                self.register
+                    .trouble(format!("{subject}, sequence {at}: not JSON, left out: {error}"));
+                return None;
+            }
+        };
+        let source =
+            Source { stream: name.to_owned(), sequence: message.sequence, time: message.time };
+        let relayed = Relayed { schema: SCHEMA, source, subject: subject.to_owned(), body };
+        let payload = serde_json::to_vec(&relayed).expect("wire types serialise");
+        Some(Outgoing {
+            message_id: Some(format!("{name}-{}-{target}", message.sequence)),
+            subject: target,
+            payload: Bytes::from(payload),
+            // Its sequence says how far the lane got: it must outlive the samples around it.
+            keep_forever: matches!(lane, Lane::Requests(_)),
+            ..Outgoing::default()
+        })
+    }
+
+    /// Stores entries in order; after an unclear answer once more, for a repeat is ignored.
+    async fn store(&self, mut entries: Vec<Outgoing>) -> Result<(), BusError> {
+        let (count, mut patience) = (entries.len(), Patience::new());
+        if count > 1 {
+            entries.iter_mut().for_each(|entry| entry.message_id = None);
+        }
+        while let Some(first) = entries.first() {
+            let stored = if count == 1 {
+                self.bus.publish(first.clone()).await.map(|stored| stored.sequence)
+            } else {
+                self.bus.commit(entries.clone()).await
+            };
+            match stored {
+                Ok(_) => break,
+                Err(BusError::Unclear { .. } | BusError::Unavailable { .. }) => {
+                    patience.wait().await
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.register.relayed(count);
+        Ok(())
+    }
+
+    /// Keeps every shard's settings equal to the desk's newest, now and after each revision.
+    async fn carry_settings(self, shards: u32, mut read: watch::Receiver<u64>) {
+        loop {
+            read.mark_unchanged();
+            for shard in 0..shards {
+                let mut patience = Patience::new();
+                while let Err(error) = self.settle(shard).await {
+                    self.register.trouble(format!("settings of shard {shard}: {error}"));
+                    patience.wait().await;
+                }
+            }
+            if read.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The shard's place is read before the desk's: if another relay carries a newer revision in between, ours
+    /// conflicts instead of undoing it.
+    async fn settle(&self, shard: u32) -> Result<(), BusError> {
+        let subject = self.subjects.entry(LogId::Shard(shard), "settings");
+        let wanted = self.subjects.entry(LogId::Desk, "settings");
+        loop {
+            let has = self.bus.last(Stream::Log, &subject).await?;
+            let Some(wanted) = self.bus.last(Stream::Desk, &wanted).await? else { return Ok(()) };
+            let sequence = match has {
+                Some(has) if has.payload == wanted.payload => return Ok(()),
+                has => has.map_or(0, |has| has.sequence),
+            };
+            let entry = Outgoing {
+                subject: subject.clone(),
+                payload: wanted.payload,
+                expect: Some(Expect { subject: None, sequence }),
+                keep_forever: true,
+                ..Outgoing::default()
+            };
+            match self.bus.publish(entry).await {
+                Ok(_) => self.register.relayed(1),
+                Err(BusError::Conflict { .. } | BusError::Unclear { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

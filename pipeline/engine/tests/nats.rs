@@ -1,0 +1,70 @@
+//! The same Friday on a real server, under the permissions each role has.
+
+mod support;
+
+use bus::accounts::Role;
+use bus::jetstream::JetStream;
+use bus::layout::Layout;
+use bus::server::{LocalServer, ServerOptions};
+use bus::SharedBus;
+use engine::Engine;
+use stages::wire::AlertState;
+use std::sync::Arc;
+use support::*;
+
+struct Server {
+    server: LocalServer,
+    _data: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(shards: u32) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let options = ServerOptions {
+            data: data.path().to_owned(),
+            port: None,
+            layout: Layout::default(),
+            agent: "local".to_owned(),
+        };
+        let server = LocalServer::start(options).await.unwrap();
+        let this = Self { server, _data: data };
+        this.connect(Role::Admin).await.ensure(shards).await.unwrap();
+        this
+    }
+
+    async fn connect(&self, role: Role) -> SharedBus {
+        Arc::new(JetStream::connect(self.server.options(role)).await.unwrap())
+    }
+}
+
+async fn friday_on_nats(shards: u32) {
+    let server = Server::start(shards).await;
+    let owner = server.connect(Role::Owner).await;
+    // The story is played by an administrator: county service, agent and reader of alerts in one.
+    let world = server.connect(Role::Admin).await;
+    let engine = Engine::start(options(&owner, shards, "ops-1")).unwrap();
+    engine::apply_settings(&world, &subjects(), &friday()).await.unwrap();
+    owns_all(&engine).await;
+    engine::wait_in_force(&world, &subjects(), shards, "friday", PATIENCE).await.unwrap();
+    let (_, alerts) = play_friday(&world).await;
+    let fired = alerts.iter().filter(|alert| alert.state == AlertState::Fired).count();
+    assert_eq!(fired, 1);
+    assert_eq!(engine.health().logs.iter().filter(|log| log.snapshots == 0).count(), 0);
+    engine.shutdown(PATIENCE).await;
+    // The next start has nothing to say about what was said.
+    let again = Engine::start(options(&owner, shards, "ops-2")).unwrap();
+    owns_all(&again).await;
+    again.shutdown(PATIENCE).await;
+    let fired = alerts_until(&world, AlertState::Resolved).await;
+    assert_eq!(fired.len(), alerts.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn friday_on_a_real_server() {
+    friday_on_nats(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn friday_on_a_real_server_with_three_shards() {
+    friday_on_nats(3).await;
+}
