@@ -1,5 +1,7 @@
 //! Web channels, the outbox, retries, order, restarts.
 
+#![allow(clippy::unwrap_used)]
+
 mod lab;
 
 use axum::response::IntoResponse;

@@ -1,5 +1,7 @@
 //! Mail by a real SMTP server.
 
+#![allow(clippy::unwrap_used)]
+
 mod lab;
 
 use lab::{HANG, Lab, Mail, MailServer, Web, mail_to, page, start};

@@ -126,7 +126,8 @@ impl Agent {
             subjects,
             name,
             plans: plans_dir,
-            data: data_dir,
+            // A script works in its plan's folder, where a relative path would mean something else.
+            data: std::path::absolute(&data_dir).unwrap_or(data_dir),
             limits,
             journal: Mutex::new(open_journal(journal).await?),
             busy: Mutex::default(),

@@ -1,5 +1,7 @@
 //! An agent that dies, at every point of its way, and the one that comes after it.
 
+#![allow(clippy::unwrap_used)]
+
 mod lab;
 
 use bus::Outgoing;

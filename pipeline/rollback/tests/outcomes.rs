@@ -1,5 +1,7 @@
 //! Every way a rollback can end at the agent, each on its own.
 
+#![allow(clippy::unwrap_used)]
+
 mod lab;
 
 use bus::Stream;

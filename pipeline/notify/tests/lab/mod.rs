@@ -1,5 +1,5 @@
 //! A bus, a notifier, and the providers it talks to: real servers on free ports.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use axum::body::Bytes;
 use axum::extract::State;

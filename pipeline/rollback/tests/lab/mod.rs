@@ -1,7 +1,7 @@
 //! A folder of plans, a bus, and what agents say on it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
-use bus::{Bus, Outgoing, Reader, SharedBus, Stream};
+use bus::{Outgoing, Reader, SharedBus, Stream};
 use rollback::{Agent, AgentOptions, Limits};
 use stages::log::LogId;
 use stages::subject::Subjects;
@@ -26,6 +26,11 @@ pub struct Lab {
 impl Lab {
     pub async fn on(bus: SharedBus) -> Self {
         bus.ensure(1).await.unwrap();
+        Self::beside(bus)
+    }
+
+    /// A lab on a bus whose streams are there.
+    pub fn beside(bus: SharedBus) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("plans")).unwrap();
         fs::create_dir_all(folder.path().join("data")).unwrap();

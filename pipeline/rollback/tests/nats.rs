@@ -1,0 +1,101 @@
+//! Agents on a real nats-server, with the permissions of their role and no more.
+
+#![allow(clippy::unwrap_used)]
+
+mod lab;
+
+use bus::accounts::Role;
+use bus::jetstream::JetStream;
+use bus::layout::Layout;
+use bus::server::{LocalServer, ServerOptions};
+use bus::SharedBus;
+use lab::{Lab, made};
+use rollback::{Agent, AgentOptions};
+use stages::wire::{LedgerState, RollbackState};
+use std::fs;
+use std::process::{Child, Command};
+use std::sync::Arc;
+
+const AGENT: &str = "host1";
+
+/// A server, a lab whose bus is the owner's, and the folder both live in.
+async fn server() -> (LocalServer, Lab, tempfile::TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let server = LocalServer::start(ServerOptions {
+        data: data.path().to_owned(),
+        port: None,
+        layout: Layout::default(),
+        agent: AGENT.to_owned(),
+    })
+    .await
+    .unwrap();
+    connect(&server, Role::Admin).await.ensure(1).await.unwrap();
+    let lab = Lab::beside(connect(&server, Role::Owner).await);
+    (server, lab, data)
+}
+
+async fn connect(server: &LocalServer, role: Role) -> SharedBus {
+    Arc::new(JetStream::connect(server.options(role)).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_command_is_carried_out_with_the_permissions_of_an_agent() {
+    let (server, lab, _data) = server().await;
+    lab.script("run.sh", "#!/bin/sh\necho fence $OPS_FENCE\n", 0o755);
+    let bus = connect(&server, Role::Agent).await;
+    let agent = Agent::start(AgentOptions { bus, ..lab.options(AGENT) }).await.unwrap();
+    lab.order(&lab.command("i1")).await;
+    let outcome = lab.end("i1").await;
+    assert_eq!(outcome.state, RollbackState::Succeeded, "{outcome:?}");
+    assert_eq!(outcome.output.as_deref(), Some("fence 1\n"));
+    let late = stages::wire::Command { not_after: stages::time::Time(1), ..lab.command("i2") };
+    lab.order(&late).await;
+    assert_eq!(lab.end("i2").await.state, RollbackState::Expired);
+    agent.shutdown().await;
+    server.stop().await;
+}
+
+/// An agent as a process of its own, see `lab/agent_process.rs`.
+fn process(server: &LocalServer, lab: &Lab) -> Child {
+    let options = server.options(Role::Agent);
+    let bus::jetstream::Credentials::NkeySeed(seed) = &options.credentials else {
+        panic!("agents have seeds");
+    };
+    Command::new(env!("CARGO_BIN_EXE_agent_under_test"))
+        .arg(&options.urls[0])
+        .arg(seed)
+        .arg(&options.inbox_prefix)
+        .arg(lab.folder.path())
+        .arg(AGENT)
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_agent_killed_while_the_script_runs_leaves_an_unknown_outcome() {
+    let (server, lab, _data) = server().await;
+    let script = "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n\
+        while [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\ntouch \"$OPS_DATA/end\"\n";
+    lab.script("run.sh", script, 0o755);
+    let mut first = process(&server, &lab);
+    lab.order(&lab.command("i1")).await;
+    lab.running("i1").await;
+    made(&lab.data("starts")).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let mut second = process(&server, &lab);
+    let outcome = lab.end("i1").await;
+    assert_eq!(outcome.state, RollbackState::Unknown);
+    assert!(outcome.detail.unwrap().contains("may still be running"));
+    // The orphan ends by itself; another command runs meanwhile.
+    fs::write(lab.data("go"), "").unwrap();
+    made(&lab.data("end")).await;
+    lab.order(&lab.command("i2")).await;
+    assert_eq!(lab.end("i2").await.state, RollbackState::Succeeded);
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert_eq!(fs::read_to_string(lab.data("starts")).unwrap().lines().count(), 2);
+    let ended = LedgerState::Ended { outcome: RollbackState::Unknown, exit_code: None };
+    assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
+    server.stop().await;
+}
