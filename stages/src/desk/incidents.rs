@@ -195,7 +195,7 @@ impl Desk {
                 (Some(RollbackState::Suppressed), Some(text))
             }
             Some(Happening::Await(until)) => {
-                let text = format!("approve or deny the rollback until {until}");
+                let text = format!("approve or deny the rollback until {}", words::moment(*until));
                 (Some(RollbackState::AwaitingApproval), Some(text))
             }
             Some(_) => (Some(RollbackState::Commanded), None),
@@ -457,7 +457,7 @@ impl Desk {
         let news = News {
             reason: Reason::Reminded,
             topic: format!("reminded/{number}"),
-            summary: format!("{line} - still open since {}", incident.opened),
+            summary: format!("{line} - still open since {}", words::moment(incident.opened)),
             age: Span::ZERO,
             ended: None,
             evidence: Some(alert.evidence),
@@ -489,7 +489,10 @@ impl Desk {
             let news = News {
                 reason: Reason::Fired,
                 topic: format!("fired/{}", incident.openings),
-                summary: format!("{line} - open since {}, was silenced", incident.opened),
+                summary: format!(
+                    "{line} - open since {}, was silenced",
+                    words::moment(incident.opened)
+                ),
                 age: Span::ZERO,
                 ended: None,
                 evidence: Some(alert.evidence),

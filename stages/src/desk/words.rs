@@ -109,7 +109,7 @@ pub fn rollback(plan: &str, state: RollbackState, detail: Option<&str>) -> Strin
         RollbackState::Verifying => "is being verified",
         RollbackState::Recovered => "helped",
         RollbackState::NotRecovered => "did not help: a person is needed",
-        RollbackState::Inconclusive => "cannot be verified: too few samples",
+        RollbackState::Inconclusive => "cannot be verified",
     };
     let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
     format!("rollback {plan} {word}{detail}")
@@ -125,7 +125,13 @@ pub fn digest(count: u64, reasons: &BTreeMap<Reason, u64>) -> String {
 
 /// What was told late, said so.
 pub fn while_down(summary: &str, seen: Time) -> String {
-    format!("{summary} - happened while down, at {seen}")
+    format!("{summary} - happened while down, at {}", moment(seen))
+}
+
+/// A moment as people read it: whole seconds, UTC.
+pub fn moment(at: Time) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(at.0))
+        .map_or_else(|_| at.to_string(), |stamp| format!("{stamp:.0}"))
 }
 
 /// The topic of a reason.

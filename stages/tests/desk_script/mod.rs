@@ -66,8 +66,13 @@ impl Script {
         steps.remove(0)
     }
 
-    /// Plays one line; what the desk says to it.
+    /// Plays one line; what the desk says to it. `pass` lets the gap pass in ticks of 10 s, so that nothing is blind.
     pub fn play(&mut self, gap: Span, line: &str) -> Vec<Output> {
+        if line == "pass" {
+            let tick = Span::from_secs(10);
+            let ticks = gap.0 / tick.0;
+            return (0..ticks).flat_map(|_| self.play(tick, "tick")).collect();
+        }
         let entry = self.entry(gap, line);
         let step = self.step_of(entry);
         let outputs = self.desk.step(&step);
