@@ -66,11 +66,8 @@ async fn take(reader: &mut dyn Reader, count: usize) -> Vec<Message> {
     messages
 }
 
-const PATIENT: WorkOptions = WorkOptions {
-    ack_wait: Duration::from_secs(30),
-    in_flight_max: 10,
-    only_new: false,
-};
+const PATIENT: WorkOptions =
+    WorkOptions { ack_wait: Duration::from_secs(30), in_flight_max: 10, only_new: false };
 
 macro_rules! conformance {
     ($($name:ident)*) => {
@@ -199,10 +196,8 @@ async fn what_no_bus_takes_is_refused_as_invalid(on: &Subject) {
 }
 
 async fn a_repeat_by_message_id_is_stored_once(on: &Subject) {
-    let with_id = |subject: &str| Outgoing {
-        message_id: Some("one".to_owned()),
-        ..message(subject, "x")
-    };
+    let with_id =
+        |subject: &str| Outgoing { message_id: Some("one".to_owned()), ..message(subject, "x") };
     let first = on.bus.publish(with_id("ops.desk.transition.0")).await.unwrap();
     assert!(!first.duplicate);
     let again = on.bus.publish(with_id("ops.desk.transition.0")).await.unwrap();

@@ -6,19 +6,21 @@
 //! however we ended, they end the server. The server's standard output is the lock file of the data folder, so
 //! the lock is held exactly as long as anybody may write there.
 
+mod attach;
 mod binary;
 
+pub use attach::attach;
 pub use binary::find;
 
 use crate::accounts::{Identity, Keys, KeysError, Role, accounts_conf};
-use crate::jetstream::{Credentials, Options};
+use crate::jetstream::Options;
 use crate::layout::Layout;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -130,13 +132,7 @@ impl LocalServer {
 
     /// How to connect in a role.
     pub fn options(&self, role: Role) -> Options {
-        let mut options = Options::new(self.url());
-        options.credentials = Credentials::NkeySeed(self.keys.seed_file(role));
-        options.name = format!("ops {}", role.name());
-        options.inbox_prefix = role.inbox_prefix();
-        options.layout = self.layout.clone();
-        options.scoped_reads = role.scoped_reads();
-        options
+        self.keyring()(role)
     }
 
     /// Ends it and waits until it has.
@@ -198,6 +194,8 @@ impl Place {
 /// One run of the server.
 struct Process {
     child: Child,
+    /// Our end of the pipe. Taken out of the child, whose `wait` would close it.
+    pipe: Option<ChildStdin>,
 }
 
 impl Process {
@@ -245,7 +243,7 @@ impl Process {
 
     /// Ends it: closes the pipe, and waits.
     async fn end(mut self) {
-        drop(self.child.stdin.take());
+        drop(self.pipe.take());
         if timeout(STOP_MAX, self.child.wait()).await.is_err() {
             tracing::error!("nats-server did not end");
         }
