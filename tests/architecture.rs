@@ -31,7 +31,8 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
 ];
 
 /// What the pure stages must never reach, however indirectly they are built.
-const NEVER_IN_STAGES: [&str; 6] = ["tokio", "async-nats", "axum", "reqwest", "tracing", "governor"];
+const NEVER_IN_STAGES: [&str; 6] =
+    ["tokio", "async-nats", "axum", "reqwest", "tracing", "governor"];
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
@@ -82,7 +83,8 @@ fn only_the_agent_spawns_processes() {
         .output()
         .unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
-    let sources = files.lines().filter(|file| !file.contains("tests/") && !file.contains("benches/"));
+    let sources =
+        files.lines().filter(|file| !file.contains("tests/") && !file.contains("benches/"));
     for file in sources.filter(|file| !file.contains("examples/")) {
         let Ok(text) = std::fs::read_to_string(format!("{root}/{file}")) else { continue };
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();

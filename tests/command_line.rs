@@ -39,7 +39,8 @@ async fn a_taken_port_is_named() {
 #[tokio::test]
 async fn a_bus_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (listen, nats) = (format!("127.0.0.1:{}", free_port()), format!("nats://127.0.0.1:{}", free_port()));
+    let (listen, nats) =
+        (format!("127.0.0.1:{}", free_port()), format!("nats://127.0.0.1:{}", free_port()));
     let args = ["up", "--data", text(folder.path()), "--listen", &listen, "--nats-url", &nats];
     let (code, line) = refused(&args).await;
     assert_eq!(code, 4, "{line}");
@@ -51,9 +52,10 @@ async fn a_bus_that_refuses_the_credentials_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let config = folder.path().join("nats.conf");
-    let said = format!("listen: 127.0.0.1:{port}\nauthorization {{ user: a, password: \"secret-b\" }}\n");
+    let said =
+        format!("listen: 127.0.0.1:{port}\nauthorization {{ user: a, password: \"secret-b\" }}\n");
     std::fs::write(&config, said).unwrap();
-    let server = bus::server::find().unwrap();
+    let server = bus::server::find().await.unwrap();
     let mut nats = tokio::process::Command::new(server)
         .args(["-c", text(&config)])
         .stderr(std::process::Stdio::null())
@@ -103,8 +105,16 @@ async fn rules_check_finds_the_committed_settings_good() {
 #[tokio::test]
 async fn rules_check_names_every_fault_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("a.yml"), "metric: a_ms\nthreshold: high\nwindow: \"3 min\"\n").unwrap();
-    std::fs::write(folder.path().join("b.yml"), "metric: b_ms\nthreshold: 1\nwindow: 3m\naction: \"ROLLBACK:../../x\"\n").unwrap();
+    std::fs::write(
+        folder.path().join("a.yml"),
+        "metric: a_ms\nthreshold: high\nwindow: \"3 min\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path().join("b.yml"),
+        "metric: b_ms\nthreshold: 1\nwindow: 3m\naction: \"ROLLBACK:../../x\"\n",
+    )
+    .unwrap();
     let output = run(&["rules", "check", "--rules", text(folder.path())]).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{said}");
@@ -112,8 +122,7 @@ async fn rules_check_names_every_fault_at_once() {
         assert!(said.contains(place), "{place} is missing: {said}");
     }
     assert!(said.contains("write 3m"), "{said}");
-    let output =
-        run(&["--format", "json", "rules", "check", "--rules", text(folder.path())]).await;
+    let output = run(&["--format", "json", "rules", "check", "--rules", text(folder.path())]).await;
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["problems"].as_array().unwrap().len(), 3, "{report}");
 }
@@ -124,7 +133,9 @@ async fn dashboard_prints_the_address_of_the_chart() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(said.trim().ends_with("/d/board/county_api_ms?window=1h"), "{said}");
-    for args in [["dashboard", "a b", "--window", "1h"], ["dashboard", "a_ms", "--window", "1 hour"]] {
+    for args in
+        [["dashboard", "a b", "--window", "1h"], ["dashboard", "a_ms", "--window", "1 hour"]]
+    {
         assert_eq!(run(&args).await.status.code(), Some(2), "{args:?}");
     }
 }

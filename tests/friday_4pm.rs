@@ -71,7 +71,9 @@ async fn people_were_told(lab: &Lab) {
             _ => panic!("unexpected file {}", path.display()),
         }
     }
-    let has = |word: &str| mails.iter().any(|mail| mail.contains(word) && mail.contains("oncall@opm.gov"));
+    let has = |word: &str| {
+        mails.iter().any(|mail| mail.contains(word) && mail.contains("oncall@opm.gov"))
+    };
     assert!(has("county_api_ms"), "{mails:#?}");
     assert!(mails.len() >= 2, "fired and resolved: {mails:#?}");
     let texts: Vec<String> = pages.iter().map(Value::to_string).collect();
@@ -82,11 +84,16 @@ async fn people_were_told(lab: &Lab) {
 /// One incident, one script start, each milestone once and in order.
 async fn everything_happened_once(lab: &Lab) {
     let events = get_json(&format!("{}/api/events?metric=county_api_ms", lab.url)).await;
-    let mut states: Vec<&str> =
-        events["events"].as_array().unwrap().iter().map(|event| event["state"].as_str().unwrap()).collect();
+    let mut states: Vec<&str> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["state"].as_str().unwrap())
+        .collect();
     states.reverse();
     let milestones = ["fired", "proposed", "running", "succeeded", "recovered", "resolved"];
-    let seen: Vec<&str> = states.iter().copied().filter(|state| milestones.contains(state)).collect();
+    let seen: Vec<&str> =
+        states.iter().copied().filter(|state| milestones.contains(state)).collect();
     assert_eq!(seen, milestones, "{states:?}");
     let lines = lab.printed.iter().filter(|line| line.contains("EXEC")).count();
     assert_eq!(lines, 1);
@@ -113,7 +120,10 @@ async fn board_shows_spike_and_recovery(browser: &Browser, lab: &Lab) {
     assert_eq!(history["firing"].as_array().unwrap().len(), 1, "{}", history["firing"]);
     // Something is drawn: the chart's canvas holds pixels in the colour of the mean.
     let drawn = browser.run(COLOURED).await;
-    assert!(drawn.as_u64().is_some_and(|pixels| pixels > 200), "{drawn} pixels of the mean's colour");
+    assert!(
+        drawn.as_u64().is_some_and(|pixels| pixels > 200),
+        "{drawn} pixels of the mean's colour"
+    );
 }
 
 /// Pixels of the first chart that have the colour of the mean's line.
@@ -137,15 +147,22 @@ async fn board_is_readable_everywhere(browser: &Browser, lab: &Lab) {
             browser.prefer(scheme).await;
             browser.open(&format!("{}{page}", lab.url)).await;
             let shown = "return document.body.innerText";
-            browser.wait("return document.getElementById('live').textContent === 'live'", shown).await;
+            browser
+                .wait("return document.getElementById('live').textContent === 'live'", shown)
+                .await;
             browser.wait("return document.querySelectorAll('#events li').length > 0", shown).await;
             browser.picture(&format!("{name}-{width}-{scheme}")).await;
             let wide = browser.run("return document.documentElement.scrollWidth").await;
             assert!(wide.as_u64().unwrap() <= u64::from(width), "{page} at {width}: {wide} wide");
-            grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor").await);
+            grounds
+                .push(browser.run("return getComputedStyle(document.body).backgroundColor").await);
             let outside = "return performance.getEntriesByType('resource')
                 .filter((one) => new URL(one.name).origin !== location.origin).map((one) => one.name)";
-            assert_eq!(browser.run(outside).await, Value::Array(vec![]), "no request leaves the machine");
+            assert_eq!(
+                browser.run(outside).await,
+                Value::Array(vec![]),
+                "no request leaves the machine"
+            );
         }
     }
     assert_ne!(grounds[0], grounds[3], "dark is dark");

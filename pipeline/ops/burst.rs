@@ -51,7 +51,8 @@ pub async fn run(options: BurstOptions) -> Result<(), Failure> {
     flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
 
     let progress = spinner();
-    let mut loops = Loop { flag: &flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
+    let mut loops =
+        Loop { flag: &flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
     loops.play("healthy", Duration::from_secs(options.healthy), |_| true).await;
     flag.set("on").map_err(|error| Failure::data(&options.data, &error))?;
     loops.say("the Friday-only docket rule is live: calls take 1 500 ms");
@@ -138,7 +139,8 @@ impl Loop<'_> {
 /// that depends on the call's number alone.
 fn county_call(slow: bool, number: u64) -> Duration {
     let base = if slow { 1500.0 } else { 110.0 };
-    let spread = ((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24)) - 0.5;
+    let spread =
+        ((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24)) - 0.5;
     Duration::from_secs_f64(base * (1.0 + 0.1 * spread) / 1000.0)
 }
 
@@ -226,7 +228,8 @@ async fn why_no_rollback(url: &str) -> String {
     let last = events.iter().find(|event| event["kind"] == "rollback");
     match last {
         Some(event) => {
-            let why = event["why"].as_str().or(event["detail"].as_str()).unwrap_or("no reason given");
+            let why =
+                event["why"].as_str().or(event["detail"].as_str()).unwrap_or("no reason given");
             format!("the last word was {} ({why})", event["state"].as_str().unwrap_or("?"))
         }
         None if events.is_empty() => format!("no alert for {METRIC}; is its rule in force?"),

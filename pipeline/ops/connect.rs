@@ -116,7 +116,8 @@ async fn remote(ops: &OpsConfig, layout: Layout) -> Result<Connection, Failure> 
     options.credentials = match (&config.credentials_file, &config.user, &config.password) {
         (Some(file), ..) => Credentials::CredentialsFile(file.clone()),
         (None, Some(user), Some(password)) => {
-            let password = password.read().map_err(|error| Failure::new(Kind::Settings, error.to_string()))?;
+            let password =
+                password.read().map_err(|error| Failure::new(Kind::Settings, error.to_string()))?;
             let password = Secret::new(password.unwrap_or_default());
             Credentials::Password { user: user.clone(), password }
         }

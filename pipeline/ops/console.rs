@@ -18,10 +18,12 @@ const ARROW: usize = 44;
 pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
     let clock = clock(event.time, zone);
     let AlertEvent { metric, unit, threshold, .. } = event;
-    let group: Vec<String> = event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let group: Vec<String> =
+        event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let subject =
         if group.is_empty() { metric.clone() } else { format!("{metric}{{{}}}", group.join(",")) };
-    let level = event.level.map_or_else(|| "no data".to_owned(), |level| number::with_unit(level, unit));
+    let level =
+        event.level.map_or_else(|| "no data".to_owned(), |level| number::with_unit(level, unit));
     let detail = event.detail.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
     let line = match event.state {
         AlertState::Fired => {
@@ -33,7 +35,10 @@ pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
             format!("ALERT {subject} {level} (threshold {})  → {told}", number::plain(*threshold))
         }
         AlertState::FiredAgain => {
-            format!("ALERT {subject} {level} (threshold {})  in breach again", number::plain(*threshold))
+            format!(
+                "ALERT {subject} {level} (threshold {})  in breach again",
+                number::plain(*threshold)
+            )
         }
         AlertState::Resolved => format!("ALERT_RESOLVED  {subject} back to {level}"),
         AlertState::Closed => format!("ALERT_CLOSED  {subject}{detail}"),
@@ -58,7 +63,9 @@ pub fn rollback_line(event: &RollbackEvent, zone: &TimeZone) -> Option<String> {
         RollbackState::Succeeded => format!("{script:<ARROW$}→ success"),
         RollbackState::Failed => format!("{script:<ARROW$}→ failed{why}"),
         RollbackState::TimedOut => format!("{script:<ARROW$}→ timed out{why}"),
-        RollbackState::Unknown => format!("{script:<ARROW$}→ outcome unknown, a person is paged{why}"),
+        RollbackState::Unknown => {
+            format!("{script:<ARROW$}→ outcome unknown, a person is paged{why}")
+        }
         RollbackState::Suppressed => format!("ROLLBACK {plan} not run{why}"),
         RollbackState::AwaitingApproval => format!("ROLLBACK {plan} waits for approval{why}"),
         RollbackState::Denied => format!("ROLLBACK {plan} denied{why}"),
@@ -78,7 +85,7 @@ pub fn rollback_line(event: &RollbackEvent, zone: &TimeZone) -> Option<String> {
 
 fn clock(time: Time, zone: &TimeZone) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(time.0)).unwrap_or_default();
-    stamp.to_zoned(zone.clone()).strftime("%H:%M").to_string()
+    zone.to_datetime(stamp).strftime("%H:%M").to_string()
 }
 
 /// Prints what the desk says from now on, until the process ends.

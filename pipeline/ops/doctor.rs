@@ -27,11 +27,15 @@ pub async fn run(options: UpOptions, format: Format) -> Result<(), Failure> {
             println!("{mark}  {:<12} {}", finding.check, finding.detail);
         }
     }
-    if bad == 0 { Ok(()) } else { Err(Failure::new(Kind::Unhealthy, format!("{bad} checks are bad"))) }
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Unhealthy, format!("{bad} checks are bad")))
+    }
 }
 
 async fn check(options: &UpOptions) -> Vec<Finding> {
-    let mut findings = vec![finding("nats-server", find_server())];
+    let mut findings = vec![finding("nats-server", find_server().await)];
     let loaded = match load::load(options) {
         Ok(loaded) => loaded,
         Err(failure) => {
@@ -59,8 +63,8 @@ fn finding(check: &'static str, result: Result<String, String>) -> Finding {
     Finding { check, good, detail }
 }
 
-fn find_server() -> Result<String, String> {
-    let path = bus::server::find().map_err(|error| error.to_string())?;
+async fn find_server() -> Result<String, String> {
+    let path = bus::server::find().await.map_err(|error| error.to_string())?;
     Ok(path.display().to_string())
 }
 

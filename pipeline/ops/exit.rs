@@ -79,7 +79,9 @@ impl From<bus::BusError> for Failure {
     fn from(error: bus::BusError) -> Self {
         let kind = match &error {
             bus::BusError::Connect { credentials: true, .. } => Kind::BusCredentials,
-            bus::BusError::Connect { .. } | bus::BusError::Unavailable { .. } => Kind::BusUnreachable,
+            bus::BusError::Connect { .. } | bus::BusError::Unavailable { .. } => {
+                Kind::BusUnreachable
+            }
             bus::BusError::Mismatch { .. } => Kind::StreamMismatch,
             bus::BusError::Denied { .. } => Kind::BusCredentials,
             bus::BusError::Conflict { .. }

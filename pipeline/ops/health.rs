@@ -121,14 +121,42 @@ fn engine_metrics(page: &mut Exposition, health: &Health) {
     let of = |value: fn(&LogHealth) -> f64| {
         logs.iter().map(move |log| (vec![("log", log.log.to_string())], value(log)))
     };
-    page.gauge("ops_log_owned", "Whether this process owns the log.", of(|log| f64::from(log.owned)));
-    page.gauge("ops_log_position", "Last entry whose outputs are out.", of(|log| log.position as f64));
-    page.gauge("ops_log_lag_entries", "Entries stored and not worked off.", of(|log| log.lag_entries as f64));
+    page.gauge(
+        "ops_log_owned",
+        "Whether this process owns the log.",
+        of(|log| f64::from(log.owned)),
+    );
+    page.gauge(
+        "ops_log_position",
+        "Last entry whose outputs are out.",
+        of(|log| log.position as f64),
+    );
+    page.gauge(
+        "ops_log_lag_entries",
+        "Entries stored and not worked off.",
+        of(|log| log.lag_entries as f64),
+    );
     page.gauge("ops_log_lag_seconds", "How far log time is behind.", of(|log| log.lag_seconds));
-    page.gauge("ops_log_poisoned", "Whether the log stands still after a fault.", of(|log| f64::from(log.poisoned.is_some())));
-    page.counter("ops_samples_total", "Samples placed into windows.", of(|log| log.counters.samples as f64));
-    page.counter("ops_samples_late_total", "Samples too old for every window.", of(|log| log.counters.late as f64));
-    page.counter("ops_samples_repeated_total", "Repeats dropped.", of(|log| log.counters.repeated as f64));
+    page.gauge(
+        "ops_log_poisoned",
+        "Whether the log stands still after a fault.",
+        of(|log| f64::from(log.poisoned.is_some())),
+    );
+    page.counter(
+        "ops_samples_total",
+        "Samples placed into windows.",
+        of(|log| log.counters.samples as f64),
+    );
+    page.counter(
+        "ops_samples_late_total",
+        "Samples too old for every window.",
+        of(|log| log.counters.late as f64),
+    );
+    page.counter(
+        "ops_samples_repeated_total",
+        "Repeats dropped.",
+        of(|log| log.counters.repeated as f64),
+    );
     let refused = logs.iter().flat_map(|log| {
         let reasons = log.counters.refused.iter();
         reasons.map(|(reason, count)| {
@@ -136,7 +164,11 @@ fn engine_metrics(page: &mut Exposition, health: &Health) {
         })
     });
     page.counter("ops_samples_refused_total", "Samples refused by the engine.", refused);
-    page.counter("ops_evaluations_total", "Evaluations of a rule and group.", of(|log| log.counters.evaluations as f64));
+    page.counter(
+        "ops_evaluations_total",
+        "Evaluations of a rule and group.",
+        of(|log| log.counters.evaluations as f64),
+    );
     page.gauge("ops_series", "Series known.", of(|log| log.counters.series as f64));
     let axes = ["unknown", "ok", "pending", "firing", "recovering"];
     let alerts = logs.iter().flat_map(|log| {
@@ -146,14 +178,24 @@ fn engine_metrics(page: &mut Exposition, health: &Health) {
         })
     });
     page.gauge("ops_alerts", "Alerts known, by state.", alerts);
-    timing(page, "ops_step_seconds", "From feeding a step until it was worked off.", logs, |log| &log.steps);
+    timing(page, "ops_step_seconds", "From feeding a step until it was worked off.", logs, |log| {
+        &log.steps
+    });
     timing(page, "ops_commit_seconds", "Commits, retries included.", logs, |log| &log.commits);
     page.counter("ops_committed_total", "Messages committed.", of(|log| log.committed as f64));
-    page.counter("ops_data_gaps_total", "Holes of missing entries.", of(|log| log.data_gaps as f64));
+    page.counter(
+        "ops_data_gaps_total",
+        "Holes of missing entries.",
+        of(|log| log.data_gaps as f64),
+    );
     page.counter("ops_snapshots_total", "Snapshots stored.", of(|log| log.snapshots as f64));
     page.counter("ops_ticks_total", "Ticks sent.", of(|log| log.ticks as f64));
     page.counter("ops_relayed_total", "Messages relayed between logs.", one(health.relayed as f64));
-    page.counter("ops_dropped_total", "Rollups and dead letters given up.", one(health.dropped as f64));
+    page.counter(
+        "ops_dropped_total",
+        "Rollups and dead letters given up.",
+        one(health.dropped as f64),
+    );
 }
 
 /// A timing as Prometheus's classic histogram.
@@ -181,10 +223,19 @@ fn timing(
 
 fn collector_metrics(page: &mut Exposition, collector: &CollectorHandle) {
     let counts = collector.counts();
-    page.counter("ops_collector_requests_total", "Requests to /metric.", one(counts.requests as f64));
-    page.counter("ops_collector_samples_total", "Samples the bus has stored.", one(counts.samples as f64));
+    page.counter(
+        "ops_collector_requests_total",
+        "Requests to /metric.",
+        one(counts.requests as f64),
+    );
+    page.counter(
+        "ops_collector_samples_total",
+        "Samples the bus has stored.",
+        one(counts.samples as f64),
+    );
     let refused = counts.refused.iter();
-    let refused = refused.map(|(reason, count)| (vec![("reason", (*reason).to_owned())], *count as f64));
+    let refused =
+        refused.map(|(reason, count)| (vec![("reason", (*reason).to_owned())], *count as f64));
     page.counter("ops_collector_refused_total", "Samples refused at the door.", refused);
     let away = counts.turned_away.iter();
     let away = away.map(|(status, count)| (vec![("status", status.to_string())], *count as f64));
@@ -192,8 +243,16 @@ fn collector_metrics(page: &mut Exposition, collector: &CollectorHandle) {
     page.counter("ops_collector_entries_total", "Log entries stored.", one(counts.entries as f64));
     page.counter("ops_collector_entry_bytes_total", "Their bytes.", one(counts.entry_bytes as f64));
     page.counter("ops_collector_retries_total", "Publishes repeated.", one(counts.retries as f64));
-    page.gauge("ops_collector_queue_bytes", "Bytes held right now.", one(counts.queue_bytes as f64));
-    page.counter("ops_collector_publish_seconds_total", "Time in publishes.", one(counts.publish_seconds));
+    page.gauge(
+        "ops_collector_queue_bytes",
+        "Bytes held right now.",
+        one(counts.queue_bytes as f64),
+    );
+    page.counter(
+        "ops_collector_publish_seconds_total",
+        "Time in publishes.",
+        one(counts.publish_seconds),
+    );
 }
 
 fn notifier_metrics(page: &mut Exposition, notifier: &Notifier) {
@@ -206,19 +265,31 @@ fn notifier_metrics(page: &mut Exposition, notifier: &Notifier) {
             ("given_up", counts.failed),
         ];
         outcomes.map(|(outcome, count)| {
-            (vec![("channel", (*channel).to_owned()), ("outcome", outcome.to_owned())], count as f64)
+            (
+                vec![("channel", (*channel).to_owned()), ("outcome", outcome.to_owned())],
+                count as f64,
+            )
         })
     });
     page.counter("ops_notifications_total", "Attempts to tell somebody.", by_channel);
-    page.counter("ops_notifications_failed_total", "Intents nobody took.", one(counters.failed as f64));
-    page.counter("ops_notifications_late_total", "Intents folded because they were too old.", one(counters.late as f64));
+    page.counter(
+        "ops_notifications_failed_total",
+        "Intents nobody took.",
+        one(counters.failed as f64),
+    );
+    page.counter(
+        "ops_notifications_late_total",
+        "Intents folded because they were too old.",
+        one(counters.late as f64),
+    );
     page.gauge("ops_notifications_in_flight", "Intents in flight.", one(counters.in_flight as f64));
 }
 
 fn agent_metrics(page: &mut Exposition, agent: &Agent) {
     let counters = agent.counters();
     let outcomes = counters.outcomes.iter();
-    let outcomes = outcomes.map(|(state, count)| (vec![("outcome", state.token().to_owned())], *count as f64));
+    let outcomes =
+        outcomes.map(|(state, count)| (vec![("outcome", state.token().to_owned())], *count as f64));
     page.counter("ops_rollbacks_total", "Commands this agent answered.", outcomes);
     page.gauge("ops_rollbacks_in_flight", "Scripts running.", one(counters.in_flight as f64));
 }

@@ -10,20 +10,25 @@ use std::time::Duration;
 pub async fn get(url: &str, path: &str) -> Result<Value, Failure> {
     let url = url.trim_end_matches('/');
     let silent = |error: reqwest::Error| {
-        let why = if error.is_connect() { "nothing listens there; start `ops up`" } else { "no answer" };
+        let why =
+            if error.is_connect() { "nothing listens there; start `ops up`" } else { "no answer" };
         Failure::new(Kind::BusUnreachable, format!("{url}: {why}"))
     };
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(silent)?;
+    let http =
+        reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(silent)?;
     let answer = http.get(format!("{url}{path}")).send().await.map_err(silent)?;
     let status = answer.status();
     let body: Result<Value, _> = answer.json().await;
-    body.map_err(|_| Failure::new(Kind::Failed, format!("{url}{path}: {status}, not JSON; is it HMS-OPS?")))
+    body.map_err(|_| {
+        Failure::new(Kind::Failed, format!("{url}{path}: {status}, not JSON; is it HMS-OPS?"))
+    })
 }
 
 /// `ops dashboard`: checks what is asked for and prints the address.
 pub fn dashboard(metric: &str, window: &str, url: &str, format: Format) -> Result<(), Failure> {
     let usage = |text: String| Failure::new(Kind::Usage, text);
-    stages::series::check_name(metric).map_err(|error| usage(format!("metric {metric:?}: {error}")))?;
+    stages::series::check_name(metric)
+        .map_err(|error| usage(format!("metric {metric:?}: {error}")))?;
     stages::time::Span::parse(window).map_err(usage)?;
     let address = format!("{}/d/board/{metric}?window={window}", url.trim_end_matches('/'));
     match format {
@@ -48,24 +53,35 @@ pub async fn status(url: &str, format: Format) -> Result<(), Failure> {
 
 fn print_status(health: &Value, overview: &Value, ready: bool) {
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    println!("{}  settings {}", if ready { "ready" } else { "NOT READY" }, word(&overview["revision"]));
+    println!(
+        "{}  settings {}",
+        if ready { "ready" } else { "NOT READY" },
+        word(&overview["revision"])
+    );
     for why in health["why"].as_array().into_iter().flatten() {
         println!("  {}", word(why));
     }
-    println!("{:<8} {:>12} {:>8} {:>10} {:>8}  {}", "LOG", "POSITION", "LAG", "SAMPLES", "SERIES", "OWNED");
+    println!(
+        "{:<8} {:>12} {:>8} {:>10} {:>8}  {}",
+        "LOG", "POSITION", "LAG", "SAMPLES", "SERIES", "OWNED"
+    );
     for log in health["logs"].as_array().into_iter().flatten() {
         let number = |field: &str| log[field].as_u64().unwrap_or_default();
         let (position, lag) = (number("position"), number("lag_entries"));
         let (samples, series) = (number("samples"), number("series"));
         let owned = log["owned"].as_bool().unwrap_or_default();
-        println!("{:<8} {position:>12} {lag:>8} {samples:>10} {series:>8}  {owned}", word(&log["log"]));
+        println!(
+            "{:<8} {position:>12} {lag:>8} {samples:>10} {series:>8}  {owned}",
+            word(&log["log"])
+        );
     }
     for rule in overview["rules"].as_array().into_iter().flatten() {
         for alert in rule["alerts"].as_array().into_iter().flatten() {
             if matches!(alert["axis"].as_str(), Some("firing" | "recovering" | "pending")) {
-                let level = alert["level"].as_f64().map_or_else(|| "-".to_owned(), |level| {
-                    number::with_unit(level, alert["unit"].as_str().unwrap_or_default())
-                });
+                let level = alert["level"].as_f64().map_or_else(
+                    || "-".to_owned(),
+                    |level| number::with_unit(level, alert["unit"].as_str().unwrap_or_default()),
+                );
                 println!("{:<10} {} {level}", word(&alert["axis"]), word(&rule["name"]));
             }
         }

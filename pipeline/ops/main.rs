@@ -75,7 +75,7 @@ fn abort_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
-        if !stages::timely_adapter::is_guarded() {
+        if !stages::dataflow::is_guarded() {
             std::process::abort();
         }
     }));

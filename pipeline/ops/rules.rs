@@ -32,7 +32,10 @@ fn check(folders: &Folders, format: Format) -> Result<(), Failure> {
         Ok(loaded) => {
             if format == Format::Text {
                 let (rules, plans) = (loaded.settings.rules.len(), loaded.settings.plans.len());
-                println!("{rules} rules, {plans} plans: good (revision {})", loaded.settings.revision);
+                println!(
+                    "{rules} rules, {plans} plans: good (revision {})",
+                    loaded.settings.revision
+                );
             }
             Ok(())
         }

@@ -90,9 +90,11 @@ async fn listen(ops: &OpsConfig) -> Result<Vec<TcpListener>, Failure> {
         match TcpListener::bind(address).await {
             Ok(listener) => listeners.push(listener),
             // A host without IPv6 is fine as long as it is reached some other way.
-            Err(error) if address.is_ipv6() && error.kind() == std::io::ErrorKind::AddrNotAvailable => {}
+            Err(error)
+                if address.is_ipv6() && error.kind() == std::io::ErrorKind::AddrNotAvailable => {}
             Err(error) => {
-                let text = format!("cannot listen on {address}: {error}; choose another with --listen");
+                let text =
+                    format!("cannot listen on {address}: {error}; choose another with --listen");
                 return Err(Failure::new(Kind::Listen, text));
             }
         }
@@ -147,7 +149,9 @@ async fn start(
             late_after: loaded.settings.limits.notify_max_age.as_std(),
             retry: Retry::default(),
         });
-        parts.notifier.set(notifier.map_err(|error| Failure::new(Kind::Settings, error.to_string()))?);
+        parts
+            .notifier
+            .set(notifier.map_err(|error| Failure::new(Kind::Settings, error.to_string()))?);
     }
     if ops.roles.contains(&Role::Agent) {
         let agent = Agent::start(AgentOptions {
@@ -216,7 +220,8 @@ async fn apply(
         let current = current_settings(&admin, &connection.subjects).await;
         if let Some((_, current)) = current.map_err(connect::engine_failed)? {
             if current.revision != revision.revision {
-                let text = "the files differ from the settings in force; `ops rules apply` applies them";
+                let text =
+                    "the files differ from the settings in force; `ops rules apply` applies them";
                 tracing::warn!(in_force = current.revision, files = revision.revision, "{text}");
             }
             return Ok(());
@@ -230,8 +235,12 @@ fn announce(loaded: &Loaded, format: Format) {
     let url = url.clone().unwrap_or_default();
     let rules = loaded.settings.rules.len();
     match format {
-        Format::Json => println!("{}", serde_json::json!({ "ready": true, "url": url, "rules": rules })),
-        Format::Text => println!("ready: {rules} rules, board at {url}, data in {}", loaded.ops.data.display()),
+        Format::Json => {
+            println!("{}", serde_json::json!({ "ready": true, "url": url, "rules": rules }))
+        }
+        Format::Text => {
+            println!("ready: {rules} rules, board at {url}, data in {}", loaded.ops.data.display())
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Follows the bus: settings, alert and rollback events, rollups. One task each, for as long as the board lives.
 
 use crate::Shared;
-use crate::history::Merged;
 use crate::live::Live;
 use bus::{BusError, Message, Stream};
 use stages::rollup::{RollupPack, Tier};
+use stages::series::split_key;
 use stages::wire::{AlertEvent, RollbackEvent};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,9 @@ fn take(shared: &Shared, stream: Stream, message: &Message) {
 
 /// Notes which metrics have samples and passes on the panes of those somebody looks at.
 fn take_rollup(shared: &Shared, rest: &str, message: &Message) {
-    if !rest.starts_with(&format!(".rollup.{}.", Tier::Second.token())) {
+    let tier = rest.strip_prefix(".rollup.").and_then(|rest| rest.split('.').next());
+    let looked_at = shared.live.looked_at();
+    if tier != Some(Tier::Second.token()) && looked_at.is_empty() {
         return;
     }
     let Ok(pack) = RollupPack::decode(&message.payload) else {
@@ -90,14 +92,13 @@ fn take_rollup(shared: &Shared, rest: &str, message: &Message) {
         return;
     };
     let mut known = shared.known();
-    for series in &pack.series {
-        known.take_metric(series.metric(), pack.start);
+    for row in &pack.rows {
+        let newest = row.panes.iter().map(|pane| pane.start).max();
+        known.take_metric(split_key(&row.key).0, newest.unwrap_or_default());
     }
     drop(known);
-    for metric in shared.live.looked_at() {
-        let mut merged = Merged::default();
-        merged.add_pack(&pack, &metric);
-        for pane in merged.panes() {
+    for metric in looked_at {
+        for pane in shared.live.merge(&pack, &metric) {
             shared.live.send(Live::Pane { metric: metric.clone(), pane });
         }
     }

@@ -3,10 +3,11 @@
 use crate::Shared;
 use bus::{BusError, Stream};
 use serde::Serialize;
-use stages::histogram::Histogram;
-use stages::rollup::{RollupPack, Tier};
+use stages::histogram::Counts;
+use stages::rollup::{RollupPack, RollupPane, Tier};
+use stages::series::split_key;
 use stages::time::{Span, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Longest window a page may ask for: what the coarsest tier keeps.
@@ -54,32 +55,33 @@ pub struct Columns {
 #[derive(Default)]
 pub struct Merged {
     seconds: i64,
-    panes: BTreeMap<Time, BTreeMap<String, Part>>,
-}
-
-/// What one series says of one pane.
-struct Part {
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    histogram: Option<Histogram>,
+    panes: BTreeMap<Time, BTreeMap<String, RollupPane>>,
 }
 
 impl Merged {
-    /// Takes the series of `metric` out of a pack.
-    pub fn add_pack(&mut self, pack: &RollupPack, metric: &str) {
-        self.seconds = pack.tier.width().0 / 1_000_000_000;
-        for series in pack.series.iter().filter(|series| series.metric() == metric) {
-            let part = Part {
-                count: series.count,
-                sum: series.sum,
-                min: series.min,
-                max: series.max,
-                histogram: series.histogram.clone(),
-            };
-            self.panes.entry(pack.start).or_default().insert(series.key.clone(), part);
+    /// Takes the panes of `metric` that began at or after `since` out of a pack; which ones they were.
+    pub fn add_pack(&mut self, pack: &RollupPack, metric: &str, since: Time) -> BTreeSet<Time> {
+        self.seconds = seconds(pack.tier);
+        let mut touched = BTreeSet::new();
+        for row in pack.rows.iter().filter(|row| split_key(&row.key).0 == metric) {
+            for pane in row.panes.iter().filter(|pane| pane.start >= since) {
+                self.panes.entry(pane.start).or_default().insert(row.key.clone(), pane.clone());
+                touched.insert(pane.start);
+            }
         }
+        touched
+    }
+
+    /// Keeps the newest `most` panes.
+    pub fn trim(&mut self, most: usize) {
+        while self.panes.len() > most {
+            self.panes.pop_first();
+        }
+    }
+
+    /// One pane, if it is kept.
+    pub fn pane(&self, start: Time) -> Option<PaneOut> {
+        self.panes.get(&start).map(|parts| merge(self.seconds, start, parts))
     }
 
     /// The panes, oldest first.
@@ -105,20 +107,20 @@ impl Merged {
 }
 
 /// Merges series: counts and sums add up, percentiles come from merged histograms, never from percentiles.
-fn merge(seconds: i64, start: Time, parts: &BTreeMap<String, Part>) -> PaneOut {
+fn merge(seconds: i64, start: Time, parts: &BTreeMap<String, RollupPane>) -> PaneOut {
     let count = parts.values().map(|part| part.count).sum();
     let sum: f64 = parts.values().map(|part| part.sum).sum();
-    let mut merged: Option<Histogram> = Some(Histogram::default());
+    let mut merged = Some(Counts::default());
     for part in parts.values() {
-        merged = match (merged, &part.histogram) {
-            (Some(mut merged), Some(histogram)) => {
-                merged.merge(histogram);
+        merged = match (merged, part.histogram.clone()) {
+            (Some(mut merged), Some(mut histogram)) => {
+                merged.add_all(&mut histogram);
                 Some(merged)
             }
             _ => None,
         };
     }
-    let percentile = |q: f64| merged.as_ref().and_then(|histogram| histogram.percentile(q));
+    let mut percentile = |q: f64| merged.as_mut().and_then(|counts| counts.percentile(q));
     PaneOut {
         seconds,
         start: start.as_millis(),
@@ -130,6 +132,11 @@ fn merge(seconds: i64, start: Time, parts: &BTreeMap<String, Part>) -> PaneOut {
         p95: percentile(95.0),
         p99: percentile(99.0),
     }
+}
+
+/// Width of a tier's panes in seconds.
+pub fn seconds(tier: Tier) -> i64 {
+    tier.width().0 / 1_000_000_000
 }
 
 /// The finest tier that still holds `window` and keeps the chart below some thousand panes.
@@ -150,7 +157,7 @@ pub async fn history(
     tier: Tier,
     since: Time,
 ) -> Result<Merged, BusError> {
-    let mut merged = Merged { seconds: tier.width().0 / 1_000_000_000, ..Merged::default() };
+    let mut merged = Merged { seconds: seconds(tier), ..Merged::default() };
     let shard = shared.subjects.shard_of(metric, shared.shards);
     let subject = shared.subjects.rollup(tier.token(), shard);
     // A pane is published after it ended, so one that began later was stored later.
@@ -170,8 +177,7 @@ pub async fn history(
         for message in messages.drain(..) {
             read = message.sequence;
             match RollupPack::decode(&message.payload) {
-                Ok(pack) if pack.start >= since => merged.add_pack(&pack, metric),
-                Ok(_) => {}
+                Ok(pack) => drop(merged.add_pack(&pack, metric, since)),
                 Err(error) => tracing::warn!(%error, read, "a rollup cannot be read; passed over"),
             }
         }

@@ -167,7 +167,12 @@ impl Known {
                 let mut alerts: Vec<&AlertNow> =
                     self.alerts.values().filter(|alert| alert.event.rule == rule.name).collect();
                 alerts.sort_by_key(|alert| std::cmp::Reverse(alert.event.axis));
-                RuleRow { rule, unit_shown: rule.unit_shown(), action_name: action_name(rule), alerts }
+                RuleRow {
+                    rule,
+                    unit_shown: rule.unit_shown(),
+                    action_name: action_name(rule),
+                    alerts,
+                }
             })
             .collect()
     }
@@ -218,7 +223,8 @@ fn action_name(rule: &Rule) -> Option<String> {
 }
 
 fn group_text(event: &AlertEvent) -> String {
-    let pairs: Vec<String> = event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> =
+        event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join(", ")
 }
 

@@ -4,7 +4,7 @@
 //! (`changed`), so a stuck browser costs nothing but its own picture.
 
 use crate::Shared;
-use crate::history::PaneOut;
+use crate::history::{Merged, PaneOut};
 use crate::known::Event;
 use axum::extract::{Query, State};
 use axum::response::Sse;
@@ -14,6 +14,8 @@ use futures::Stream;
 use futures::stream;
 use serde::Deserialize;
 use stages::log::LogId;
+use stages::rollup::{RollupPack, Tier};
+use stages::time::Time;
 use stages::wire::people::LOOK_KEEPS;
 use stages::wire::{Look, SCHEMA};
 use std::collections::BTreeMap;
@@ -23,6 +25,9 @@ use tokio::sync::broadcast;
 
 /// Messages a slow viewer may lag behind before it skips: some seconds of a busy board.
 const LAG_MAX: usize = 1024;
+
+/// Panes of a metric that are merged live; a correction of an older one shows when the page is loaded again.
+const RECENT_MAX: usize = 120;
 
 /// What a viewer is sent.
 #[derive(Clone, Debug)]
@@ -44,11 +49,17 @@ pub enum Live {
 pub struct Hub {
     sender: broadcast::Sender<Live>,
     viewers: Mutex<BTreeMap<String, usize>>,
+    /// The newest panes of the metrics somebody looks at: series come in several packs, corrections later.
+    recent: Mutex<BTreeMap<(String, Tier), Merged>>,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { sender: broadcast::channel(LAG_MAX).0, viewers: Mutex::default() }
+        Self {
+            sender: broadcast::channel(LAG_MAX).0,
+            viewers: Mutex::default(),
+            recent: Mutex::default(),
+        }
     }
 }
 
@@ -62,6 +73,16 @@ impl Hub {
     /// Metrics somebody looks at right now.
     pub fn looked_at(&self) -> Vec<String> {
         self.viewers().keys().cloned().collect()
+    }
+
+    /// Merges a pack into what is kept of a metric; the panes that changed.
+    pub fn merge(&self, pack: &RollupPack, metric: &str) -> Vec<PaneOut> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|(kept, _), _| self.viewers().contains_key(kept));
+        let merged = recent.entry((metric.to_owned(), pack.tier)).or_default();
+        let touched = merged.add_pack(pack, metric, Time::default());
+        merged.trim(RECENT_MAX);
+        touched.into_iter().filter_map(|start| merged.pane(start)).collect()
     }
 
     fn viewers(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, usize>> {
@@ -112,24 +133,25 @@ pub async fn live(
     if let Some(metric) = &metric {
         look(&shared, metric).await;
     }
-    let frames = stream::unfold((receiver, viewing, metric), |(mut receiver, viewing, metric)| async {
-        loop {
-            let frame = match receiver.recv().await {
-                Ok(Live::Pane { metric: of, pane }) if Some(&of) == metric.as_ref() => {
-                    Frame::default().event("pane").json_data(pane)
+    let frames =
+        stream::unfold((receiver, viewing, metric), |(mut receiver, viewing, metric)| async {
+            loop {
+                let frame = match receiver.recv().await {
+                    Ok(Live::Pane { metric: of, pane }) if Some(&of) == metric.as_ref() => {
+                        Frame::default().event("pane").json_data(pane)
+                    }
+                    Ok(Live::Pane { .. }) => continue,
+                    Ok(Live::Event(event)) => Frame::default().event("event").json_data(event),
+                    Ok(Live::Changed) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                        Ok(Frame::default().event("changed").data("null"))
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                };
+                if let Ok(frame) = frame {
+                    return Some((Ok(frame), (receiver, viewing, metric)));
                 }
-                Ok(Live::Pane { .. }) => continue,
-                Ok(Live::Event(event)) => Frame::default().event("event").json_data(event),
-                Ok(Live::Changed) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                    Ok(Frame::default().event("changed").data("null"))
-                }
-                Err(broadcast::error::RecvError::Closed) => return None,
-            };
-            if let Ok(frame) = frame {
-                return Some((Ok(frame), (receiver, viewing, metric)));
             }
-        }
-    });
+        });
     Sse::new(frames).keep_alive(KeepAlive::default())
 }
 

@@ -114,7 +114,7 @@ async fn metric(
     let answer = Answer {
         metric: &metric,
         unit: rules.first().map_or("", |row| row.unit_shown),
-        pane_seconds: tier.width().0 / 1_000_000_000,
+        pane_seconds: history::seconds(tier),
         panes: merged.columns(),
         alerts: rules.iter().flat_map(|row| row.alerts.iter().copied()).collect(),
         rules,

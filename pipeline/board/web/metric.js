@@ -144,9 +144,9 @@ async function load() {
   showNow();
 }
 
-/** A live pane replaces the one it corrects, or is appended; panes wider than a second come by reload. */
+/** A live pane replaces the one it corrects, or is appended. */
 function takePane(pane) {
-  if (!history || history.pane_seconds !== 1) return;
+  if (!history || history.pane_seconds !== pane.seconds) return;
   const { start } = history.panes;
   let place = start.length;
   while (place > 0 && start[place - 1] > pane.start) place -= 1;
@@ -174,6 +174,6 @@ follow(`/api/live?metric=${encodeURIComponent(metric)}`, {
   event: takeEvent,
   changed: () => load().catch(() => {}),
 });
-setInterval(() => { if (history && history.pane_seconds > 1) load().catch(() => {}); else later(); }, 5000);
+setInterval(later, 5000);
 new ResizeObserver(() => charts.forEach((chart) => chart.setSize({ width: byId("values").clientWidth || 300, height: chart.height }))).observe(byId("values"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (history) { draw(); redraw(); } });
