@@ -220,9 +220,10 @@ impl Process {
             // Away from the terminal's Ctrl-C: we end it after our own last commit.
             .process_group(0)
             .spawn();
-        let child =
+        let mut child =
             child.map_err(|error| ServerError::Binary(format!("cannot run sh: {error}")))?;
-        Ok(Self { child })
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe })
     }
 
     /// Waits until it listens; answers on which port.
