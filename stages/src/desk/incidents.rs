@@ -267,6 +267,9 @@ impl Desk {
             self.say_alert(rule, it, None, AlertState::Calm);
         }
         let Some(id) = before.and_then(|alert| alert.incident.clone()) else { return };
+        if !self.state.incidents.get(&id).is_some_and(|incident| incident.progress.open()) {
+            return;
+        }
         let recovered =
             it.to == Axis::Ok && !matches!(it.cause, Cause::Retired | Cause::RuleRemoved);
         if !recovered {

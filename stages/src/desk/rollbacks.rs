@@ -87,8 +87,10 @@ impl Desk {
         }
     }
 
+    /// Only what may pass, of an incident that is open, is judged again.
     fn hold(&mut self, id: &str, progress: &RollbackProgress) {
-        if matches!(progress, RollbackProgress::Suppressed(why) if act::may_pass(*why)) {
+        let open = self.state.incidents.get(id).is_some_and(|incident| incident.progress.open());
+        if open && matches!(progress, RollbackProgress::Suppressed(why) if act::may_pass(*why)) {
             self.state.held.insert(id.to_owned());
         } else {
             self.state.held.remove(id);
@@ -96,11 +98,13 @@ impl Desk {
     }
 
     fn release(&mut self, id: &str, before: &RollbackProgress, after: &RollbackProgress) {
-        if !before.in_flight() || after.in_flight() {
+        let Some(incident) = self.state.incidents.get(id) else { return };
+        // An unknown run keeps its plan until its incident is over; that may have been before it.
+        let over = *after == RollbackProgress::Unknown && !incident.progress.open();
+        if !before.in_flight() || (after.in_flight() && !over) {
             return;
         }
-        let now = self.state.now;
-        let rollback = self.state.incidents.get(id).and_then(|it| it.rollback.clone());
+        let (now, rollback) = (self.state.now, incident.rollback.clone());
         if let Some(Rollback { plan, commanded: Some(at), claimed, .. }) = rollback {
             self.state.plans.released(&plan, id, at, claimed, now);
         }
