@@ -221,7 +221,7 @@ fn guarded(state: &State, rule: &Rule, plan: &Plan) -> Option<Forbidden> {
     let guards = &rule.guards;
     if let Some(within) = guards.changed_within {
         let changed = state.changes.get(&plan.target);
-        if !changed.is_some_and(|changed| state.now.since(changed.time) <= within) {
+        if changed.is_none_or(|changed| state.now.since(changed.time) > within) {
             return Some(Forbidden::NoChange);
         }
     }

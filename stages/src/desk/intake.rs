@@ -25,11 +25,11 @@ pub enum Input {
     /// The claim ledger speaks; stored there at this moment.
     Ledger(LedgerRecord, Time),
     /// An agent speaks; stored there at this moment.
-    Outcome(RollbackOutcome, Time),
+    Outcome(Box<RollbackOutcome>, Time),
     /// A delivery was tried.
-    Delivery(Delivery),
+    Delivery(Box<Delivery>),
     /// A person or a tool speaks.
-    People(People),
+    People(Box<People>),
     /// It was read before.
     Repeat,
     /// Nothing for the desk.
@@ -64,21 +64,23 @@ pub fn read(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>
         }
         EntryKind::Desk(DeskKind::Transition) => transition(entry, seen),
         EntryKind::Desk(DeskKind::Outcome) => outcome(entry, subjects, seen),
-        EntryKind::Desk(DeskKind::Ack) => json("ack", entry, |it| Input::People(People::Ack(it))),
+        EntryKind::Desk(DeskKind::Ack) => {
+            json("ack", entry, |it| Input::People(Box::new(People::Ack(it))))
+        }
         EntryKind::Desk(DeskKind::Silence) => {
-            json("silence", entry, |it| Input::People(People::Silence(it)))
+            json("silence", entry, |it| Input::People(Box::new(People::Silence(it))))
         }
         EntryKind::Desk(DeskKind::Approve) => {
-            json("approve", entry, |it| Input::People(People::Approve(it)))
+            json("approve", entry, |it| Input::People(Box::new(People::Approve(it))))
         }
         EntryKind::Desk(DeskKind::Change) => {
-            json("change", entry, |it| Input::People(People::Change(it)))
+            json("change", entry, |it| Input::People(Box::new(People::Change(it))))
         }
         EntryKind::Desk(DeskKind::Freeze) => {
-            json("freeze", entry, |it| Input::People(People::Freeze(it)))
+            json("freeze", entry, |it| Input::People(Box::new(People::Freeze(it))))
         }
         EntryKind::Desk(DeskKind::Close) => {
-            json("close", entry, |it| Input::People(People::Close(it)))
+            json("close", entry, |it| Input::People(Box::new(People::Close(it))))
         }
         EntryKind::Metric(_)
         | EntryKind::Batch
@@ -150,12 +152,14 @@ fn outcome(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>)
         let outcome = serde_json::from_str(body);
         outcome.map_or_else(
             |error| Input::Unreadable("outcome", error.to_string()),
-            |outcome| Input::Outcome(outcome, time),
+            |outcome| Input::Outcome(Box::new(outcome), time),
         )
     } else if subject.starts_with(&subjects.of("status.notify.")) {
         let delivery = serde_json::from_str(body);
-        delivery
-            .map_or_else(|error| Input::Unreadable("delivery", error.to_string()), Input::Delivery)
+        delivery.map_or_else(
+            |error| Input::Unreadable("delivery", error.to_string()),
+            |delivery| Input::Delivery(Box::new(delivery)),
+        )
     } else {
         Input::Foreign
     }

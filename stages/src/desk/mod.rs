@@ -30,6 +30,7 @@ pub mod act;
 pub mod budget;
 pub mod column;
 pub mod dedup;
+mod endings;
 pub mod escalate;
 pub mod group;
 pub mod hours;
@@ -37,12 +38,14 @@ pub mod incident;
 mod incidents;
 pub mod inhibit;
 pub mod intake;
+mod later;
 mod people;
 pub mod rollback;
 mod rollbacks;
 pub mod route;
 mod say;
 pub mod silence;
+mod speak;
 mod state;
 pub mod verify;
 pub mod words;
@@ -189,7 +192,7 @@ impl Desk {
                     self.notice("delivery_failed", &delivery.receiver, text, false);
                 }
             }
-            Input::People(people) => self.people(people),
+            Input::People(people) => self.people(*people),
             Input::Repeat => self.count("repeat"),
             Input::Foreign => self.count("foreign"),
             Input::Unreadable(what, why) => {

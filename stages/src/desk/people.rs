@@ -2,10 +2,10 @@
 //! names the entry and the remedy.
 
 use crate::desk::column::News;
-use crate::desk::incidents::facts_of;
 use crate::desk::intake::People;
 use crate::desk::rollback::{Happening, RollbackProgress};
 use crate::desk::rollbacks::Word;
+use crate::desk::speak::facts_of;
 use crate::desk::state::{Changed, Chore};
 use crate::desk::{Desk, words};
 use crate::time::Span;
