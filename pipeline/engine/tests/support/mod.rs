@@ -190,21 +190,25 @@ pub async fn agent(bus: SharedBus) -> Command {
 
 /// Reads alert events until one is as wanted; gives all of them.
 pub async fn alerts_until(bus: &SharedBus, wanted: AlertState) -> Vec<AlertEvent> {
-    let filter = subjects().of("alert.>");
-    let mut reader = bus.read(Stream::Events, Some(&filter), 1).await.unwrap();
-    within(&format!("an alert {wanted:?}"), async {
-        let mut alerts: Vec<AlertEvent> = Vec::new();
+    let mut reader = bus.read(Stream::Events, None, 1).await.unwrap();
+    let (mut alerts, mut seen) = (Vec::<AlertEvent>::new(), Vec::new());
+    let found = tokio::time::timeout(PATIENCE, async {
         loop {
-            let fetched = fetch(&mut *reader).await;
-            for message in fetched {
-                alerts.push(serde_json::from_slice(&message.payload).unwrap());
-                if alerts.last().unwrap().state == wanted {
-                    return alerts;
+            for (subject, body) in said(&fetch(&mut *reader).await) {
+                if subject.starts_with("ops.alert.") {
+                    alerts.push(serde_json::from_str(&body).unwrap());
+                    if alerts.last().unwrap().state == wanted {
+                        return;
+                    }
                 }
+                seen.push(format!("{subject} {body}"));
             }
         }
-    })
-    .await
+    });
+    if found.await.is_err() {
+        panic!("no alert {wanted:?} in time; what was said:\n{}", seen.join("\n"));
+    }
+    alerts
 }
 
 async fn fetch(reader: &mut dyn Reader) -> Vec<Message> {
