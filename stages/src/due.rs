@@ -54,6 +54,11 @@ impl<Whom: Ord + Copy> DueQueue<Whom> {
 }
 
 impl Due {
+    /// Due then, and in no queue yet.
+    pub fn unqueued(at: Option<Time>) -> Self {
+        Self { at, queued: None }
+    }
+
     /// When it is due.
     pub fn at(&self) -> Option<Time> {
         self.at

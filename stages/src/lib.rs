@@ -30,6 +30,7 @@ pub mod subject;
 pub mod time;
 pub mod track;
 mod timely_adapter;
+pub mod verify;
 pub mod wire;
 
 /// Version of the stages: outputs are promised to be equal only within one version.

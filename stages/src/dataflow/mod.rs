@@ -14,14 +14,14 @@ use crate::output::{Counters, Output};
 use crate::shard::Said;
 use crate::subject::Subjects;
 use crate::time::Time;
-use crate::timely_adapter::{Column, End, Rounds, Seat, Workers};
+use crate::timely_adapter::{Column, End, Rounds, Workers};
 use bytes::Bytes;
 use desks::Desks;
 use gather::Gather;
 use shards::Shards;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use crate::timely_adapter::is_guarded;
+pub use crate::timely_adapter::{Seat, is_guarded};
 
 /// Most workers a dataflow may have: the number of slices a shard's metrics fall into.
 pub const WORKERS_MAX: usize = 8;

@@ -12,6 +12,7 @@ use crate::settings::{Rule, Stat};
 use crate::time::Time;
 use crate::track::Alert;
 use crate::window::{Window, WindowSpec};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(super) struct Metric {
     pub(super) name: Box<str>,
     pub(super) slice: usize,
     pub(super) views: Vec<u32>,
+    /// Verifications under way.
+    pub(super) watches: Vec<u32>,
     /// By key.
     pub(super) series: BTreeMap<Box<str>, u32>,
     /// Number of the next new series; numbers are not used again.
@@ -32,7 +35,7 @@ pub(super) struct Metric {
 }
 
 /// Samples of a metric that all miss, by their clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Astray {
     pub(super) count: u32,
     pub(super) told: bool,

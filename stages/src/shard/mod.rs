@@ -15,16 +15,18 @@ mod rules;
 mod said;
 mod samples;
 mod slab;
+mod snapshot;
 mod views;
+mod watches;
 
 pub use place::{Place, SLICES, slice_of};
 pub use said::{Phase, Said, Turn};
 
 use crate::batch::TableCache;
-use crate::due::DueQueue;
-use crate::error::StageError;
+use crate::due::{Due, DueQueue};
 use crate::log::{EntryKind, Step};
 use crate::output::Counters;
+use crate::rollup::Rollups;
 use crate::settings::Settings;
 use crate::time::{Span, Time};
 use crate::track::Moved;
@@ -35,8 +37,9 @@ use repeats::{Clients, Ids};
 use rustc_hash::FxHashMap;
 use said::Speaker;
 use slab::Slab;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use watches::Watching;
 
 /// A hole in log time longer than this is blindness of ours: the owner ticks every 5 s.
 pub const HOLE: Span = Span::from_secs(15);
@@ -70,6 +73,13 @@ pub struct Shard {
     /// Groups with samples that were not evaluated.
     dirty: Vec<u32>,
     dues: DueQueue<Whom>,
+    /// Verifications under way.
+    watches: Slab<Watching>,
+    /// Those to look at when the step ends.
+    touched_watches: BTreeSet<u32>,
+    /// Metrics somebody looks at, and until when.
+    looks: BTreeMap<String, Time>,
+    rollups: Rollups,
     axes: Axes,
     /// Kept between evaluations for its memory.
     moves: Vec<Moved>,
@@ -82,6 +92,8 @@ pub struct Shard {
 pub(crate) enum Whom {
     /// A group.
     Group(u32),
+    /// A verification.
+    Watch(u32),
 }
 
 /// Alerts by place on the axis.
@@ -125,23 +137,14 @@ impl Shard {
             tables: TableCache::default(),
             dirty: Vec::new(),
             dues: DueQueue::default(),
+            watches: Slab::default(),
+            touched_watches: BTreeSet::new(),
+            looks: BTreeMap::new(),
+            rollups: Rollups::new(),
             axes: Axes::default(),
             moves: Vec::new(),
             counters: Counters::default(),
         }
-    }
-
-    /// A shard as this worker's part of a snapshot says.
-    ///
-    /// # Errors
-    /// The chunks are damaged, of another version, or incomplete.
-    pub fn restore(place: Place, _chunks: &[bytes::Bytes]) -> Result<Self, StageError> {
-        Ok(Self::new(place, Time::default()))
-    }
-
-    /// This worker's part of a snapshot.
-    pub fn snapshot(&self) -> Vec<bytes::Bytes> {
-        Vec::new()
     }
 
     /// Log time at the end of the last step.
@@ -183,6 +186,10 @@ impl Shard {
         self.speaker.phase = Phase::End;
         self.evaluate_dirty(step.ended);
         self.speaker.phase = Phase::After;
+        self.end_looks(step.ended);
+        for (tier, pack) in self.rollups.take(step.ended) {
+            self.speaker.rollup(step.ended, tier.token(), pack);
+        }
         self.sweep(step.began, step.ended);
         self.now = Some(step.ended);
         self.speaker.take()
@@ -210,12 +217,17 @@ impl Shard {
             group.armed = to;
             group.last = group.last.map(|last| last.plus(hole));
             group.alerts.iter_mut().for_each(|alert| alert.freeze(hole));
-            group.due = Default::default();
+            group.due = Due::default();
             // Panes left unseen: look at everything once.
             self.dues.set(&mut group.due, Some(to), Whom::Group(id));
         }
         for (_, view) in self.views.iter_mut() {
             view.last = view.last.map(|last| last.plus(hole));
+        }
+        for (id, watching) in self.watches.iter_mut() {
+            watching.watch.freeze(hole);
+            watching.due = Due::default();
+            self.dues.set(&mut watching.due, Some(to), Whom::Watch(id));
         }
         if self.place.is_first() {
             self.speaker.phase = Phase::Hole;
@@ -227,9 +239,9 @@ impl Shard {
     fn control(&mut self, entry: &crate::log::Entry, now: Time) {
         match entry.kind {
             EntryKind::Settings => self.take_settings(entry, now),
-            EntryKind::Verify
-            | EntryKind::Look
-            | EntryKind::Metric(_)
+            EntryKind::Verify => self.take_request(entry, now),
+            EntryKind::Look => self.take_look(entry, now),
+            EntryKind::Metric(_)
             | EntryKind::Batch
             | EntryKind::Tick
             | EntryKind::Desk(_)
@@ -244,6 +256,12 @@ impl Shard {
                     let Some(group) = self.groups.get_mut(id) else { continue };
                     if group.due.take(at, whom, &mut self.dues) {
                         self.evaluate(id, at);
+                    }
+                }
+                Whom::Watch(id) => {
+                    let Some(watching) = self.watches.get_mut(id) else { continue };
+                    if watching.due.take(at, whom, &mut self.dues) {
+                        self.look(id, at);
                     }
                 }
             }
@@ -267,6 +285,11 @@ impl Shard {
         }
         self.dirty = dirty;
         self.dirty.clear();
+        for id in std::mem::take(&mut self.touched_watches) {
+            if self.watches.get(id).is_some() {
+                self.look(id, now);
+            }
+        }
     }
 
     fn notice(&mut self, now: Time, kind: &str, subject: &str, text: String) {

@@ -59,6 +59,7 @@ impl Shard {
             name: name.into(),
             slice: slice_of(name),
             views: Vec::new(),
+            watches: Vec::new(),
             series: BTreeMap::new(),
             next_number: 0,
             limit_told: false,
@@ -80,6 +81,7 @@ impl Shard {
             self.series.insert(Series { key: key.into(), metric, number, kind, groups, last: now });
         self.metrics[metric].series.insert(key.into(), id);
         self.by_key.insert(key.into(), id);
+        self.rollups.name(id, key, kind);
         self.series[id].groups = views.iter().map(|view| self.join(key, *view, now)).collect();
         id
     }
@@ -170,7 +172,7 @@ impl Shard {
         }
         let owner = &mut self.metrics[metric];
         owner.limit_told &= gone.is_empty();
-        if owner.series.is_empty() && owner.views.is_empty() {
+        if owner.series.is_empty() && owner.views.is_empty() && owner.watches.is_empty() {
             let name = owner.name.clone();
             self.metrics.remove(metric);
             self.names.remove(&name);
@@ -188,6 +190,7 @@ impl Shard {
     fn drop_series(&mut self, id: u32) {
         let Some(series) = self.series.remove(id) else { return };
         self.by_key.remove(&series.key);
+        self.rollups.forget(id);
         let owner = &mut self.metrics[series.metric];
         owner.series.remove(&series.key);
         self.series_known[owner.slice] -= 1;

@@ -62,6 +62,7 @@ impl Shard {
         // A route may have been refused under other limits.
         self.tables.clear();
         self.settings = Arc::new(settings);
+        self.want_histograms();
     }
 
     fn is_ours(&self, rule: &Rule) -> bool {

@@ -203,12 +203,26 @@ impl Shard {
                 self.dirty.push(*group_id);
             }
         }
+        self.rollups.add(id, time, arrival.value);
+        if !self.metrics[series.metric].watches.is_empty() {
+            self.show_watches(id, time, arrival.value, at);
+        }
         if placed {
             self.counters.samples += 1;
             Fate::Placed
         } else {
             self.counters.late += 1;
             Fate::Late
+        }
+    }
+
+    /// Samples of a metric under verification go there too.
+    #[cold]
+    fn show_watches(&mut self, id: u32, time: Time, value: f64, at: Time) {
+        for watch in self.watches_of(id) {
+            let series = &self.series[id];
+            self.watches[watch].watch.add(series.number, time, value, series.kind, at);
+            self.touched_watches.insert(watch);
         }
     }
 

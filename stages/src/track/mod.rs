@@ -5,6 +5,7 @@
 //! [`Moved`], and the shard dresses it with evidence and names.
 
 pub mod axis;
+mod save;
 
 use crate::judge::{Judgement, Verdict};
 use crate::settings::Rule;

@@ -1,0 +1,155 @@
+//! Verifications asked for by the desk, and what people look at: control entries beside the settings.
+
+use super::metric::{group_text, sorted, text_of};
+use super::{Shard, Whom};
+use crate::due::Due;
+use crate::log::Entry;
+use crate::settings::Rule;
+use crate::time::Time;
+use crate::verify::Watch;
+use crate::window::Reading;
+use crate::wire::people::LOOK_KEEPS;
+use crate::wire::{Look, Relayed, SCHEMA, ShardEvent, Verdict, Verified, VerifyRequest};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Verifications of one shard under way; one more is inconclusive at once.
+const WATCHES_MAX: usize = 1_000;
+
+/// A verification and where it looks.
+#[derive(Debug)]
+pub(super) struct Watching {
+    pub(super) watch: Watch,
+    pub(super) metric: u32,
+    /// Text of its group by the rule's labels.
+    pub(super) text: Box<str>,
+    pub(super) due: Due,
+}
+
+impl Shard {
+    /// Opens the verification an entry asks for.
+    pub(super) fn take_request(&mut self, entry: &Entry, now: Time) {
+        let Ok(relayed) = serde_json::from_slice::<Relayed<VerifyRequest>>(&entry.payload) else {
+            if self.place.is_first() {
+                self.count_refused("verify", 1);
+            }
+            return;
+        };
+        let newest = self.sources.entry(relayed.source.stream).or_default();
+        if relayed.source.sequence <= *newest {
+            return;
+        }
+        *newest = relayed.source.sequence;
+        let request = relayed.body;
+        let known =
+            self.watches.iter().any(|(_, other)| other.watch.request.incident == request.incident);
+        if known {
+            return;
+        }
+        let found =
+            self.settings.rules.iter().find(|rule| rule.name == request.rule).map(Arc::clone);
+        match found {
+            Some(rule) if !self.place.is_of_shard(&rule.metric) => {}
+            Some(rule) => {
+                if self.place.owns(super::slice_of(&rule.metric)) {
+                    self.open_watch(request, &rule, now);
+                }
+            }
+            None if self.place.is_first() => self.say_unknown(&request, now),
+            None => {}
+        }
+    }
+
+    fn open_watch(&mut self, request: VerifyRequest, rule: &Rule, now: Time) {
+        if self.watches.len() >= WATCHES_MAX {
+            return self.say_unknown(&request, now);
+        }
+        let metric = self.metric(&rule.metric);
+        let text = text_of(&request.group, &sorted(&rule.group_by));
+        let watch = Watch::new(request, rule);
+        let id = self.watches.insert(Watching { watch, metric, text, due: Due::default() });
+        self.metrics[metric].watches.push(id);
+        self.touched_watches.insert(id);
+    }
+
+    /// There is nothing to judge by: the rule is gone, or too much is being verified.
+    fn say_unknown(&mut self, request: &VerifyRequest, now: Time) {
+        let verified = Verified {
+            schema: SCHEMA,
+            incident: request.incident.clone(),
+            plan: request.plan.clone(),
+            verdict: Verdict::Inconclusive,
+            time: now,
+            position: self.speaker.position,
+            evidence: Default::default(),
+        };
+        let about = (request.rule.as_str(), request.incident.as_str());
+        self.speaker.event(now, about, &ShardEvent::Verified(Box::new(verified)));
+    }
+
+    /// The verifications that a series' samples belong to.
+    pub(super) fn watches_of(&self, series: u32) -> Vec<u32> {
+        let series = &self.series[series];
+        let of_group = |id: &u32| {
+            let watching = &self.watches[*id];
+            let group_by = sorted(&watching.watch.rule.group_by);
+            group_text(&series.key, &group_by) == watching.text
+        };
+        self.metrics[series.metric].watches.iter().copied().filter(of_group).collect()
+    }
+
+    /// Looks at a verification at `now`; one that has its verdict says so and ends.
+    pub(super) fn look(&mut self, id: u32, now: Time) {
+        let watching = &mut self.watches[id];
+        let answer = watching.watch.look(now);
+        match answer.verdict {
+            None => self.dues.set(&mut watching.due, answer.due, Whom::Watch(id)),
+            Some(verdict) => self.close_watch(id, verdict, &answer.reading, now),
+        }
+    }
+
+    fn close_watch(&mut self, id: u32, verdict: Verdict, reading: &Reading, now: Time) {
+        let Some(Watching { watch, metric, .. }) = self.watches.remove(id) else { return };
+        self.metrics[metric].watches.retain(|other| *other != id);
+        let limit = crate::judge::limit(&watch.rule);
+        let evidence = self.speaker.evidence(reading, watch.level.value(), limit, now);
+        let verified = Verified {
+            schema: SCHEMA,
+            incident: watch.request.incident.clone(),
+            plan: watch.request.plan,
+            verdict,
+            time: now,
+            position: self.speaker.position,
+            evidence,
+        };
+        let about = (watch.request.rule.as_str(), watch.request.incident.as_str());
+        self.speaker.event(now, about, &ShardEvent::Verified(Box::new(verified)));
+    }
+
+    /// Somebody looks at a metric: its rollups carry histograms for a while.
+    pub(super) fn take_look(&mut self, entry: &Entry, now: Time) {
+        if let Ok(look) = serde_json::from_slice::<Look>(&entry.payload)
+            && self.place.owns(super::slice_of(&look.metric))
+        {
+            self.looks.insert(look.metric, now.plus(LOOK_KEEPS));
+            self.want_histograms();
+        }
+    }
+
+    /// Forgets looks that are over.
+    pub(super) fn end_looks(&mut self, now: Time) {
+        let before = self.looks.len();
+        self.looks.retain(|_, until| *until > now);
+        if self.looks.len() != before {
+            self.want_histograms();
+        }
+    }
+
+    /// Metrics whose rollups carry histograms: looked at, or with a rule that needs one.
+    pub(super) fn want_histograms(&mut self) {
+        let rules = self.settings.rules.iter().filter(|rule| rule.stat.needs_histogram());
+        let wanted: BTreeSet<String> =
+            rules.map(|rule| rule.metric.clone()).chain(self.looks.keys().cloned()).collect();
+        self.rollups.want_histograms(wanted);
+    }
+}
