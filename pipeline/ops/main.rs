@@ -21,6 +21,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.format);
+    // One TLS provider for all of the process. It can only be installed once, and nobody else does.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     abort_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {

@@ -51,6 +51,7 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});
+        super::with_tls();
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
         let answer = http.post(&base).json(&wanted).send().await.unwrap();

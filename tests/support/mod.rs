@@ -89,8 +89,14 @@ impl Lab {
     }
 }
 
+/// The one TLS provider, wherever a test makes an HTTP client; a second call changes nothing.
+pub fn with_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// `GET` as JSON.
 pub async fn get_json(url: &str) -> serde_json::Value {
+    with_tls();
     let answer = reqwest::get(url).await.unwrap();
     assert!(answer.status().is_success(), "{url}: {}", answer.status());
     answer.json().await.unwrap()
