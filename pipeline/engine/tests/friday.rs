@@ -19,7 +19,7 @@ async fn memory(shards: u32) -> (MemoryBus, SharedBus) {
 
 async fn friday_on(bus: SharedBus, shards: u32) {
     let engine = start(&bus, shards, "ops-1").await;
-    let (command, alerts) = play_friday(&bus).await;
+    let (command, alerts) = World::of(&bus).play_friday().await;
     let states: Vec<AlertState> = alerts.iter().map(|alert| alert.state).collect();
     let fired = states.iter().position(|state| *state == AlertState::Fired);
     assert!(fired.is_some_and(|at| at < states.len() - 1), "{states:?}");

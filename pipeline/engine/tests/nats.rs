@@ -2,11 +2,11 @@
 
 mod support;
 
+use bus::SharedBus;
 use bus::accounts::Role;
 use bus::jetstream::JetStream;
 use bus::layout::Layout;
 use bus::server::{LocalServer, ServerOptions};
-use bus::SharedBus;
 use engine::Engine;
 use stages::wire::AlertState;
 use std::sync::Arc;
@@ -40,13 +40,17 @@ impl Server {
 async fn friday_on_nats(shards: u32) {
     let server = Server::start(shards).await;
     let owner = server.connect(Role::Owner).await;
-    // The story is played by an administrator: county service, agent and reader of alerts in one.
-    let world = server.connect(Role::Admin).await;
+    let admin = server.connect(Role::Admin).await;
+    let world = World {
+        service: server.connect(Role::Publisher).await,
+        agent: server.connect(Role::Agent).await,
+        board: server.connect(Role::Board).await,
+    };
     let engine = Engine::start(options(&owner, shards, "ops-1")).unwrap();
-    engine::apply_settings(&world, &subjects(), &friday()).await.unwrap();
+    engine::apply_settings(&admin, &subjects(), &friday()).await.unwrap();
     owns_all(&engine).await;
-    engine::wait_in_force(&world, &subjects(), shards, "friday", PATIENCE).await.unwrap();
-    let (_, alerts) = play_friday(&world).await;
+    engine::wait_in_force(&admin, &subjects(), shards, "friday", PATIENCE).await.unwrap();
+    let (_, alerts) = world.play_friday().await;
     let fired = alerts.iter().filter(|alert| alert.state == AlertState::Fired).count();
     assert_eq!(fired, 1);
     assert_eq!(engine.health().logs.iter().filter(|log| log.snapshots == 0).count(), 0);
@@ -55,7 +59,7 @@ async fn friday_on_nats(shards: u32) {
     let again = Engine::start(options(&owner, shards, "ops-2")).unwrap();
     owns_all(&again).await;
     again.shutdown(PATIENCE).await;
-    let fired = alerts_until(&world, AlertState::Resolved).await;
+    let fired = alerts_until(&world.board, AlertState::Resolved).await;
     assert_eq!(fired.len(), alerts.len());
 }
 

@@ -156,7 +156,7 @@ pub async fn agent(bus: SharedBus) -> Command {
     let options =
         WorkOptions { ack_wait: Duration::from_secs(30), in_flight_max: 1, only_new: false };
     let filter = subjects().of("rollback.*.command");
-    let mut worker = bus.work(Stream::Events, &filter, "agent-test", options).await.unwrap();
+    let mut worker = bus.work(Stream::Events, &filter, "agent-local", options).await.unwrap();
     let work = worker.next().await.unwrap();
     let command: Command = serde_json::from_slice(&work.message.payload).unwrap();
     let claim = LedgerRecord {
@@ -217,28 +217,40 @@ async fn fetch(reader: &mut dyn Reader) -> Vec<Message> {
     fetched
 }
 
-/// Plays the whole Friday on a bus with a running engine: healthy, slow until rolled back, healthy until resolved.
-pub async fn play_friday(bus: &SharedBus) -> (Command, Vec<AlertEvent>) {
-    let agent = tokio::spawn(agent(bus.clone()));
-    for _ in 0..5 {
-        sample(&**bus, METRIC, 110.0).await;
+/// Everybody around the engine, each with their own connection.
+pub struct World {
+    pub service: SharedBus,
+    pub agent: SharedBus,
+    pub board: SharedBus,
+}
+
+impl World {
+    /// Everybody on a bus without permissions.
+    pub fn of(bus: &SharedBus) -> Self {
+        Self { service: bus.clone(), agent: bus.clone(), board: bus.clone() }
     }
-    while !agent.is_finished() {
-        sample(&**bus, METRIC, 1500.0).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let healthy = tokio::spawn({
-        let bus = bus.clone();
-        async move {
+
+    /// Plays the whole Friday with a running engine: healthy, slow until rolled back, healthy until resolved.
+    pub async fn play_friday(&self) -> (Command, Vec<AlertEvent>) {
+        let agent = tokio::spawn(agent(self.agent.clone()));
+        for _ in 0..5 {
+            sample(&*self.service, METRIC, 110.0).await;
+        }
+        while !agent.is_finished() {
+            sample(&*self.service, METRIC, 1500.0).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let service = self.service.clone();
+        let healthy = tokio::spawn(async move {
             loop {
-                sample(&*bus, METRIC, 112.0).await;
+                sample(&*service, METRIC, 112.0).await;
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-        }
-    });
-    let alerts = alerts_until(bus, AlertState::Resolved).await;
-    healthy.abort();
-    (agent.await.unwrap(), alerts)
+        });
+        let alerts = alerts_until(&self.board, AlertState::Resolved).await;
+        healthy.abort();
+        (agent.await.unwrap(), alerts)
+    }
 }
 
 /// What was said to people and tools: subject and bytes, without the owners' own records.
