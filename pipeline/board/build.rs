@@ -10,7 +10,9 @@ fn main() {
         let file = library.join(name);
         println!("cargo::rerun-if-changed={}", file.display());
         if let Err(error) = std::fs::copy(&file, out.join(name)) {
-            println!("cargo::error=board/node_modules/uplot/dist/{name}: {error}; run `make setup-lab`");
+            println!(
+                "cargo::error=board/node_modules/uplot/dist/{name}: {error}; run `make setup-lab`"
+            );
         }
     }
 }

@@ -292,6 +292,8 @@ impl Events {
                 // Nobody waiting is fine: the log line stands.
                 let _ = self.violations.send(text.into());
             }
+            // Our own doing: a connection was dropped.
+            Event::Closed => tracing::debug!("bus connection closed"),
             other => tracing::warn!(event = %other, "bus"),
         }
     }
