@@ -70,9 +70,9 @@ impl<Held> Packing<Held> {
                 continue;
             }
             if outputs.is_empty() {
-                while let Some(output) =
-                    step.outputs.pop_front_if(|output| fits(bytes, outputs.len(), output))
+                while step.outputs.front().is_some_and(|output| fits(bytes, outputs.len(), output))
                 {
+                    let Some(output) = step.outputs.pop_front() else { break };
                     bytes += output.payload.len();
                     self.part += 1;
                     outputs.push(output);
