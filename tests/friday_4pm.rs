@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use std::process::Stdio;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use support::browser::Browser;
 use support::{Lab, get_json, ops};
@@ -62,8 +62,9 @@ async fn people_were_told(lab: &Lab) {
     let outbox = lab.data.join("outbox");
     let mut mails = Vec::new();
     let mut pages = Vec::new();
-    for entry in std::fs::read_dir(&outbox).unwrap() {
-        let path = entry.unwrap().path();
+    let entries = std::fs::read_dir(&outbox).unwrap().map(|entry| entry.unwrap().path());
+    // Names begin with the time.
+    for path in entries.collect::<BTreeSet<_>>() {
         let text = std::fs::read_to_string(&path).unwrap();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("eml") => mails.push(text),
@@ -76,9 +77,18 @@ async fn people_were_told(lab: &Lab) {
     };
     assert!(has("county_api_ms"), "{mails:#?}");
     assert!(mails.len() >= 2, "fired and resolved: {mails:#?}");
-    let texts: Vec<String> = pages.iter().map(Value::to_string).collect();
-    let count = |word: &str| texts.iter().filter(|text| text.contains(word)).count();
-    assert_eq!((count("\"trigger\""), count("\"resolve\"")), (1, 1), "{texts:#?}");
+    // PagerDuty: one incident, by one key; what follows the page is an update of it, the last is the end.
+    let keys: BTreeSet<&str> =
+        pages.iter().map(|page| page["dedup_key"].as_str().unwrap()).collect();
+    assert_eq!(keys.len(), 1, "{pages:#?}");
+    let actions: Vec<&str> =
+        pages.iter().map(|page| page["event_action"].as_str().unwrap()).collect();
+    assert_eq!(
+        (actions.first(), actions.last()),
+        (Some(&"trigger"), Some(&"resolve")),
+        "{actions:?}"
+    );
+    assert_eq!(actions.iter().filter(|action| **action == "resolve").count(), 1, "{actions:?}");
 }
 
 /// One incident, one script start, each milestone once and in order.
