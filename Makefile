@@ -4,6 +4,8 @@
 CARGO ?= cargo
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
+BENCHES := stages engine_vs_consumer time_to_alert standing_cost
+
 .PHONY: lab test check bench lint deny advisories setup-lab setup-test clean
 
 lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
@@ -35,7 +37,9 @@ advisories: setup-test ## known security advisories; needs a network
 	cargo-deny check advisories
 
 bench: setup-lab ## every figure the README quotes, as ratios in one run on this machine
-	$(CARGO) bench --workspace
+	rm -rf target/measured
+	$(CARGO) bench -p hms-ops $(BENCHES:%=--bench %)
+	@cat $(BENCHES:%=target/measured/%.txt)
 
 setup-lab:
 	@deploy/tools/setup lab
