@@ -90,6 +90,13 @@ impl Sum {
         Self { narrow, wide: None }
     }
 
+    /// A sum of so many units of 2^`unit`, with `unit` from -1074 to 900.
+    pub(crate) fn of_units(count: i128, unit: i32) -> Self {
+        let mut sum = Self { narrow: 0, wide: Some(Box::new(Wide::from_units(count, unit))) };
+        sum.settle();
+        sum
+    }
+
     /// The sum in units of 2^-64, if it has no wide part.
     pub(crate) fn narrow(&self) -> Option<i128> {
         self.wide.is_none().then_some(self.narrow)
@@ -162,7 +169,7 @@ const POW_MINUS_64: f64 = 1.0 / (1_u128 << 64) as f64;
 
 /// Mantissa with sign, and the exponent of its last bit: `value = mantissa * 2^exponent`.
 #[inline]
-fn parts(value: f64) -> (u64, i32, bool) {
+pub(crate) fn parts(value: f64) -> (u64, i32, bool) {
     let bits = value.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as i32;
     let fraction = bits & ((1 << 52) - 1);
@@ -192,14 +199,21 @@ pub(crate) fn fixed(value: f64) -> Option<i128> {
 
 impl Wide {
     fn from_narrow(narrow: i128) -> Self {
-        // 2^-64 is unit 1010 of 2^-1074: limb 15, bit 50.
-        let mut limbs = [if narrow < 0 { u64::MAX } else { 0 }; LIMBS];
-        limbs[..15].fill(0);
-        let (low, high) = (narrow as u64, (narrow >> 64) as u64);
-        limbs[15] = low << 50;
-        limbs[16] = low >> 14 | high << 50;
-        limbs[17] = (high as i64 >> 14) as u64;
-        Self(limbs)
+        Self::from_units(narrow, -64)
+    }
+
+    fn from_units(count: i128, unit: i32) -> Self {
+        let (size, bit) = (count.unsigned_abs(), (unit + 1074) as usize);
+        let (at, shift) = (bit / 64, bit % 64);
+        let low = size << shift;
+        let mut wide = Self([0; LIMBS]);
+        wide.0[at] = low as u64;
+        wide.0[at + 1] = (low >> 64) as u64;
+        wide.0[at + 2] = if shift > 0 { (size >> (128 - shift)) as u64 } else { 0 };
+        if count < 0 {
+            wide.negate();
+        }
+        wide
     }
 
     fn to_narrow(&self) -> Option<i128> {

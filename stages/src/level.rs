@@ -75,6 +75,11 @@ impl Level {
     pub fn load(bytes: &[u8]) -> Result<(Self, &[u8]), BatchError> {
         let mut cursor = varint::Cursor::new(bytes);
         let mut level = Self { newest: cursor.signed()?, ..Self::default() };
+        // Seconds of a time in nanoseconds: arithmetic with those cannot overflow.
+        let farthest = i64::MAX / SECOND.0 + 1;
+        if level.newest != i64::MIN && !(-farthest..=farthest).contains(&level.newest) {
+            return Err(BatchError::Corrupt("a second"));
+        }
         for slot in 0..SLOTS as usize {
             level.counts[slot] =
                 u32::try_from(cursor.unsigned()?).map_err(|_| BatchError::Corrupt("a count"))?;
@@ -117,5 +122,9 @@ mod tests {
         bytes.push(9);
         assert_eq!(Level::load(&bytes).expect("sound"), (level, &[9_u8][..]));
         assert!(Level::load(&bytes[..3]).is_err());
+        let mut far = Vec::new();
+        varint::put_signed(&mut far, i64::MAX);
+        far.extend([0; 10]);
+        assert!(Level::load(&far).is_err());
     }
 }

@@ -1,31 +1,53 @@
 //! The window of one rule x group: what its statistic is made of, kept by panes.
 //!
 //! A sample lands in the pane of its event time: one more in that pane's count and exact sum and in the running
-//! totals, whatever the window's length. A pane that leaves is subtracted, exactly. Smallest and largest values
-//! are two short lists of panes ([`extreme`]) instead of two numbers in each pane: that halves the memory, and
-//! takes late samples too.
+//! totals ([`tally`]), whatever the window's length. A pane that leaves is subtracted, exactly. Smallest and largest
+//! values are two short lists of panes ([`extreme`]) instead of two numbers in each pane: that halves the memory,
+//! and takes late samples too.
 //!
 //! A sample of a pane that has not begun yet waits and is counted once it begins; [`Window::next_leave`] names
 //! that instant like that of a pane leaving, because the value may change then.
+//!
+//! ```
+//! use stages::batch::Kind;
+//! use stages::settings::Stat;
+//! use stages::time::{Span, Time};
+//! use stages::window::{Placement, Window, WindowSpec};
+//! let spec = WindowSpec { stat: Stat::Mean, window: Span::from_secs(60), threshold: 1000.0 };
+//! let mut window = Window::new(spec, None);
+//! let (early, now) = (Time::from_millis(500_000), Time::from_millis(530_000));
+//! assert_eq!(window.add(0, early, 110.0, Kind::Gauge, early), Placement::Counted);
+//! assert_eq!(window.add(0, now, 4000.0, Kind::Gauge, now), Placement::Counted);
+//! assert_eq!(window.read(now).value, Some(2055.0));
+//! // The pane of the first sample leaves: one pane later than the window is long.
+//! assert_eq!(window.next_leave(), Some(Time::from_millis(561_000)));
+//! assert_eq!(window.read(Time::from_millis(561_000)).value, Some(4000.0));
+//! ```
 
 mod extreme;
+mod lean;
 mod read;
 mod save;
+mod seen;
+mod short;
 mod sums;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use read::Reading;
 
 use crate::batch::Kind;
-use crate::histogram::Histo;
+use crate::histogram::{Bucket, Histo};
 use crate::pane::Panes;
 use crate::rate::Rates;
 use crate::settings::Stat;
 use crate::time::{Span, Time};
 use extreme::Extreme;
+use seen::Seen;
 use std::collections::BTreeMap;
 use sums::PaneSums;
+use tally::Tally;
 
 /// Samples that may wait for their pane to begin: clocks are ahead by less than `max_future`, and a source
 /// that sends more than this from there has its newest ones dropped and counted.
@@ -60,31 +82,40 @@ pub enum Placement {
 /// The window of one rule x group.
 #[derive(Clone, Debug)]
 pub struct Window {
-    spec: WindowSpec,
-    panes: Panes,
-    from: Option<Time>,
-    /// Oldest pane in the window, by number; no pane before it holds anything.
-    oldest: i64,
-    /// Newest pane that has begun.
-    current: i64,
-    counts: Box<[u32]>,
-    count: u64,
+    /// First instant at which panes leave or begin; before it, all below holds.
+    turns: Time,
+    /// Event time samples count from.
+    from: Time,
+    /// Start of the newest pane that has begun, and its slot.
+    start: Time,
+    slot: u32,
     /// Filled panes now.
     filled: u32,
+    panes: Panes,
+    /// Newest pane that has begun.
+    current: i64,
+    /// Oldest pane in the window, by number; no pane before it holds anything.
+    oldest: i64,
     /// First pane filled since the window was last empty.
     began: i64,
-    sums: PaneSums,
-    squares: Option<Box<PaneSums>>,
-    min: Extreme,
-    max: Extreme,
-    histogram: Option<Box<Histo>>,
-    rates: Option<Box<Rates>>,
+    count: u64,
     /// Event time and value of the newest sample; outlives the panes.
     newest: Option<(Time, f64)>,
-    /// Series in the window with the newest pane of each, sorted.
-    series: Vec<(u32, i64)>,
+    tally: Tally,
+    min: Extreme<false>,
+    max: Extreme<true>,
+    seen: Seen,
+    squares: Option<Box<PaneSums>>,
+    histogram: Option<Box<Histo>>,
+    rates: Option<Box<Rates>>,
     waiting: Option<Box<Waiting>>,
+    spec: WindowSpec,
+    /// Values beyond what buckets tell apart, since they were last asked for.
+    clamped: u64,
 }
+
+/// From the beginning of time.
+const ALWAYS: Time = Time(i64::MIN);
 
 /// Samples of panes that have not begun, by pane, in the order they came.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -109,24 +140,27 @@ impl Window {
         let panes = Panes::of(spec.window);
         let slots = panes.slots();
         Self {
-            spec,
-            panes,
-            from,
-            oldest: i64::MIN,
-            current: i64::MIN,
-            counts: vec![0; slots].into(),
-            count: 0,
+            turns: ALWAYS,
+            from: from.unwrap_or(ALWAYS),
+            start: ALWAYS,
+            slot: 0,
             filled: 0,
+            panes,
+            current: i64::MIN,
+            oldest: i64::MIN,
             began: 0,
-            sums: PaneSums::new(slots),
+            count: 0,
+            newest: None,
+            tally: Tally::new(slots),
+            min: Extreme::new(),
+            max: Extreme::new(),
+            seen: Seen::None,
             squares: (spec.stat == Stat::Stddev).then(|| Box::new(PaneSums::new(slots))),
-            min: Extreme::min(),
-            max: Extreme::max(),
             histogram: spec.stat.needs_histogram().then(Box::default),
             rates: (spec.stat == Stat::Rate).then(Box::default),
-            newest: None,
-            series: Vec::new(),
             waiting: None,
+            spec,
+            clamped: 0,
         }
     }
 
@@ -144,11 +178,18 @@ impl Window {
     /// checked.
     #[inline]
     pub fn add(&mut self, series: u32, time: Time, value: f64, kind: Kind, now: Time) -> Placement {
-        if self.from.is_some_and(|from| time < from) {
+        if time < self.from {
             return Placement::TooEarly;
         }
         self.advance(now);
-        let (pane, sample) = (self.panes.number(time), Sample { series, time, value, kind });
+        let sample = Sample { series, time, value, kind };
+        // Nearly always the newest pane: found without a division.
+        let behind = time.0.wrapping_sub(self.start.0);
+        let pane = if (0..self.panes.width.0).contains(&behind) {
+            self.current
+        } else {
+            self.panes.number(time)
+        };
         if pane < self.oldest {
             return Placement::Late;
         }
@@ -167,38 +208,26 @@ impl Window {
             self.began = pane;
         }
         self.began = self.began.min(pane);
-        self.filled += u32::from(self.counts[slot] == 0);
-        self.counts[slot] = self.counts[slot].saturating_add(1);
         self.count += 1;
-        self.sums.add(slot, value);
-        if let Some(squares) = &mut self.squares {
-            squares.add_square(slot, value);
-        }
-        self.min.add(pane, value);
-        self.max.add(pane, value);
-        if let Some(histogram) = &mut self.histogram {
-            histogram.add(value, slot, self.counts.len());
-        }
-        if let Some(rates) = &mut self.rates {
-            rates.add(pane, series, time, value, kind);
-        }
+        self.filled += u32::from(self.tally.count(slot) == 0);
+        self.tally.add(slot, value);
+        let short = short::of(pane);
+        self.min.add(short, value);
+        self.max.add(short, value);
+        self.seen.add(series, short);
         // Of two with one time, the one that came later.
         if self.newest.is_none_or(|(newest, _)| time >= newest) {
             self.newest = Some((time, value));
         }
-        self.see(series, pane);
-    }
-
-    #[inline]
-    fn see(&mut self, series: u32, pane: i64) {
-        match self.series.binary_search_by_key(&series, |(series, _)| *series) {
-            Ok(at) => self.series[at].1 = self.series[at].1.max(pane),
-            Err(at) => {
-                if self.series.len() == self.series.capacity() {
-                    self.series.reserve_exact(self.series.len() / 4 + 1);
-                }
-                self.series.insert(at, (series, pane));
-            }
+        if let Some(histogram) = &mut self.histogram {
+            histogram.add(value, slot, self.tally.slots());
+            self.clamped += u64::from(Bucket::clamps(value));
+        }
+        if let Some(squares) = &mut self.squares {
+            squares.add_square(slot, value);
+        }
+        if let Some(rates) = &mut self.rates {
+            rates.add(pane, series, time, value, kind);
         }
     }
 
@@ -216,49 +245,70 @@ impl Window {
     /// Lets log time pass: panes leave, and those that begin take the samples waiting for them.
     #[inline]
     pub fn advance(&mut self, now: Time) {
-        let current = self.panes.number(now);
-        let oldest = self.panes.oldest(now);
-        if oldest > self.oldest || current > self.current {
-            self.turn(oldest.max(self.oldest), current.max(self.current));
+        if now >= self.turns {
+            self.turn(now);
         }
     }
 
-    #[cold]
-    fn turn(&mut self, oldest: i64, current: i64) {
+    #[inline(never)]
+    fn turn(&mut self, now: Time) {
+        let next = self.start.plus(self.panes.width);
+        let slots = self.tally.slots();
+        if now >= next && now < next.plus(self.panes.width) {
+            (self.current, self.start) = (self.current + 1, next);
+            self.slot = if self.slot as usize + 1 < slots { self.slot + 1 } else { 0 };
+        } else if now >= next || self.start == ALWAYS {
+            self.current = self.panes.number(now).max(self.current);
+            self.start = self.panes.start(self.current);
+            self.slot = self.current.rem_euclid(slots as i64) as u32;
+        }
+        let oldest = self.panes.oldest_of(self.current, now).max(self.oldest);
         if self.count > 0 {
-            let last = oldest.min(self.oldest.saturating_add(self.counts.len() as i64));
-            for pane in self.oldest..last {
-                self.drop_pane(pane);
-            }
+            self.leave(oldest);
+        }
+        self.oldest = oldest;
+        self.turns = self.start.plus(self.panes.width).min(self.panes.leaves(oldest));
+        if self.waiting.is_some() {
+            self.begin_waiting();
+        }
+    }
+
+    /// Lets the panes before `oldest` leave.
+    fn leave(&mut self, oldest: i64) {
+        let slots = self.tally.slots();
+        let gone = oldest.saturating_sub(self.oldest).min(slots as i64);
+        if gone <= 0 {
+            return;
+        }
+        let mut slot = self.oldest.rem_euclid(slots as i64) as usize;
+        for _ in 0..gone {
+            self.drop_pane(slot);
+            slot = if slot + 1 < slots { slot + 1 } else { 0 };
+        }
+        if self.count == 0 {
+            self.tally.slim();
+            self.min.clear();
+            self.max.clear();
+            self.seen = Seen::None;
+        } else {
+            let oldest = short::of(oldest);
             self.min.drop_before(oldest);
             self.max.drop_before(oldest);
-            if let Some(rates) = &mut self.rates {
-                rates.drop_before(oldest);
-            }
-            self.series.retain(|(_, newest)| *newest >= oldest);
+            self.seen.drop_before(oldest);
         }
-        (self.oldest, self.current) = (oldest, current);
-        let Some(waiting) = &mut self.waiting else { return };
-        let later = waiting.panes.split_off(&(current + 1));
-        let begun = std::mem::replace(&mut waiting.panes, later);
-        waiting.count -= begun.values().map(Vec::len).sum::<usize>();
-        if waiting.panes.is_empty() {
-            self.waiting = None;
-        }
-        for (pane, samples) in begun.into_iter().filter(|(pane, _)| *pane >= oldest) {
-            samples.iter().for_each(|sample| self.place(pane, sample));
+        if let Some(rates) = &mut self.rates {
+            rates.drop_before(oldest);
         }
     }
 
-    fn drop_pane(&mut self, pane: i64) {
-        let slot = self.slot(pane);
-        let count = std::mem::take(&mut self.counts[slot]);
+    #[inline]
+    fn drop_pane(&mut self, slot: usize) {
+        let count = self.tally.drop_pane(slot);
         if count == 0 {
             return;
         }
         self.filled -= 1;
-        self.count -= u64::from(count);
-        self.sums.drop_pane(slot);
+        self.count -= count;
         if let Some(squares) = &mut self.squares {
             squares.drop_pane(slot);
         }
@@ -267,15 +317,35 @@ impl Window {
         }
     }
 
+    #[cold]
+    fn begin_waiting(&mut self) {
+        let Some(waiting) = &mut self.waiting else { return };
+        let later = waiting.panes.split_off(&(self.current + 1));
+        let begun = std::mem::replace(&mut waiting.panes, later);
+        waiting.count -= begun.values().map(Vec::len).sum::<usize>();
+        if waiting.panes.is_empty() {
+            self.waiting = None;
+        }
+        let oldest = self.oldest;
+        for (pane, samples) in begun.into_iter().filter(|(pane, _)| *pane >= oldest) {
+            samples.iter().for_each(|sample| self.place(pane, sample));
+        }
+    }
+
+    /// The slot of a pane in the window.
+    #[inline]
     fn slot(&self, pane: i64) -> usize {
-        pane.rem_euclid(self.counts.len() as i64) as usize
+        let (newest, behind) = (self.slot as usize, (self.current - pane) as usize);
+        if newest >= behind { newest - behind } else { newest + self.tally.slots() - behind }
     }
 
     /// The next instant at which the value may change without a sample: the oldest filled pane leaves, or one
     /// with waiting samples begins.
     pub fn next_leave(&self) -> Option<Time> {
         let leaves = (self.count > 0)
-            .then(|| (self.oldest..=self.current).find(|pane| self.counts[self.slot(*pane)] > 0))
+            .then(|| {
+                (self.oldest..=self.current).find(|pane| self.tally.count(self.slot(*pane)) > 0)
+            })
             .flatten()
             .map(|pane| self.panes.leaves(pane));
         let waiting = self.waiting.as_ref().and_then(|waiting| waiting.panes.keys().next());
@@ -288,18 +358,21 @@ impl Window {
         self.newest.map(|(time, _)| time)
     }
 
+    /// How many values were larger than the buckets of a percentile tell apart, since this was last asked.
+    pub fn take_clamped(&mut self) -> u64 {
+        std::mem::take(&mut self.clamped)
+    }
+
     /// Memory it holds, in bytes, itself included.
     pub fn bytes(&self) -> usize {
-        let slots = self.counts.len();
         size_of::<Self>()
-            + slots * size_of::<u32>()
-            + self.sums.bytes()
+            + self.tally.bytes()
             + self.squares.as_ref().map_or(0, |squares| size_of::<PaneSums>() + squares.bytes())
             + self.min.bytes()
             + self.max.bytes()
+            + self.seen.bytes()
             + self.histogram.as_ref().map_or(0, |histogram| size_of::<Histo>() + histogram.bytes())
             + self.rates.as_ref().map_or(0, |rates| rates.bytes())
-            + self.series.capacity() * size_of::<(u32, i64)>()
             + self
                 .waiting
                 .as_ref()

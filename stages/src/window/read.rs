@@ -38,7 +38,7 @@ impl Window {
         self.advance(now);
         let count = self.count;
         let some = |value: f64| (count > 0).then_some(value);
-        let sum = self.sums.total().value();
+        let sum = self.tally.value();
         let start = self.panes.start(self.oldest);
         let first = self.began.max(self.oldest);
         Reading {
@@ -53,9 +53,9 @@ impl Window {
             }),
             panes: if count > 0 { (self.current - first + 1) as u32 } else { 0 },
             panes_filled: self.filled,
-            window_start: self.from.map_or(start, |from| start.max(from)),
+            window_start: start.max(self.from),
             newest: self.newest(),
-            series: self.series.len() as u32,
+            series: self.seen.len() as u32,
         }
     }
 
@@ -81,7 +81,7 @@ impl Window {
                 if self.min.value() == self.max.value() {
                     return 0.0;
                 }
-                exact::stddev(count, self.sums.total(), squares.total())
+                exact::stddev(count, &self.tally.sum(), squares.total())
             }),
             Stat::Percentile(q) => histogram.and_then(|histogram| histogram.percentile(q)),
             Stat::Above => histogram.map(|histogram| share(histogram.above(self.spec.threshold))),

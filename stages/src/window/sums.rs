@@ -1,7 +1,7 @@
 //! Exact sums by pane, and their running total.
 //!
-//! A pane keeps 16 bytes; the rare values that do not fit [`crate::exact`]'s narrow form go to a table beside it,
-//! so that a cell of 60 panes stays near 1 KiB.
+//! For what [`super::lean`] cannot hold: squares, and values far apart. A pane keeps 16 bytes; the values that do
+//! not fit [`crate::exact`]'s narrow form go to a table beside it.
 
 use crate::exact::{Sum, add_square};
 use std::collections::BTreeMap;
