@@ -130,4 +130,8 @@ pub struct UpOptions {
     /// Roles of this process: engine, collector, notifier, agent, board [default: all].
     #[arg(long)]
     pub role: Option<String>,
+    /// Name of this process on the bus, the same at every start [default: the host's name and a hash of the
+    /// data folder].
+    #[arg(long, env = "OPS_NAME")]
+    pub name: Option<String>,
 }

@@ -12,6 +12,7 @@ use engine::{Engine, EngineOptions, current_settings};
 use notify::{Notifier, NotifierOptions, Retry};
 use rollback::{Agent, AgentOptions};
 use settings::{Loaded, OpsConfig, Role};
+use stages::subject::fnv1a_32;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     }
     make_data_folder(&loaded.ops.data)?;
     let listeners = listen(&loaded.ops).await?;
-    let process = process_name();
+    let process = options.name.clone().unwrap_or_else(|| process_name(&loaded.ops.data));
     let connection = connect::open(&loaded.ops, &process).await?;
     let running = start(&loaded, &options, &connection, process).await?;
     let (server, stop) = serve(listeners, running.routes.clone());
@@ -76,11 +77,14 @@ pub fn make_data_folder(folder: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::data(folder, &error))
 }
 
-/// Unique among the processes on one bus, and the same after a restart.
-fn process_name() -> String {
+/// Unique among the processes on one bus, and the same after a restart: the host's name, and a hash of the data
+/// folder, because two processes of one host differ in it at least.
+fn process_name(data: &Path) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    if host.is_empty() { "ops".to_owned() } else { host.to_owned() }
+    let host = if host.trim().is_empty() { "ops" } else { host.trim() };
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let hash = fnv1a_32(data.as_os_str().as_encoded_bytes().iter().copied());
+    format!("{host}-{hash:08x}")
 }
 
 /// Listens before anything else is started: a taken port is the commonest mistake.
