@@ -97,6 +97,37 @@ proptest! {
     }
 
     #[test]
+    fn the_wire_is_what_hdr_writes(values in proptest::collection::vec((any_value(), 1..400_u32), 1..80)) {
+        use hdrhistogram::serialization::{Serializer, V2Serializer};
+        let mut counts = Counts::default();
+        let mut hdr: [Option<Histogram<u64>>; 4] = [const { None }; 4];
+        for (value, count) in values {
+            (0..count).for_each(|_| counts.add(Bucket::of(value)));
+            let size = Bucket::of(value).value().abs();
+            if size > 0.0 {
+                let part = usize::from(size < 1.0) + 2 * usize::from(value < 0.0);
+                let bounds = || Histogram::new_with_bounds(1, 1 << 51, 3).expect("bounds");
+                hdr[part].get_or_insert_with(bounds)
+                    .record_n((size * SCALES[part & 1]) as u64, u64::from(count)).expect("in bounds");
+            }
+        }
+        let mut bytes = Vec::new();
+        counts.save(&mut bytes);
+        let mut cursor = Cursor::new(&bytes);
+        cursor.unsigned().expect("zeros");
+        let parts = cursor.byte().expect("parts");
+        for (at, hdr) in hdr.iter().enumerate() {
+            prop_assert_eq!(parts >> at & 1 == 1, hdr.is_some());
+            if let Some(hdr) = hdr {
+                let mut expected = Vec::new();
+                V2Serializer::new().serialize(hdr, &mut expected).expect("serialises");
+                prop_assert_eq!(cursor.bytes().expect("a part"), &expected[..]);
+            }
+        }
+        prop_assert!(cursor.is_empty());
+    }
+
+    #[test]
     fn the_wire_keeps_every_bucket(values in proptest::collection::vec(any_value(), 0..600)) {
         let mut counts = Counts::default();
         values.iter().for_each(|value| counts.add(Bucket::of(*value)));
@@ -104,4 +135,27 @@ proptest! {
         counts.save(&mut bytes);
         prop_assert_eq!(Counts::load(&mut Cursor::new(&bytes)).expect("just saved"), counts);
     }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in any::<bool>()) {
+        let _ = Histo::load(&mut Cursor::new(&bytes), 5);
+        // A sound frame of a histogram, with anything as its counts.
+        let mut framed = vec![0, 1];
+        varint_frame(&mut framed, &bytes);
+        if cut { framed.pop(); }
+        let _ = Counts::load(&mut Cursor::new(&framed));
+        let _ = Counts::load(&mut Cursor::new(&bytes));
+    }
+}
+
+fn varint_frame(out: &mut Vec<u8>, counts: &[u8]) {
+    let mut sound = Vec::new();
+    let mut one = Counts::default();
+    one.add(Bucket::of(2.0));
+    one.save(&mut sound);
+    let mut cursor = Cursor::new(&sound[2..]);
+    let mut part = cursor.bytes().expect("a part")[..40].to_vec();
+    part[4..8].copy_from_slice(&(counts.len() as u32).to_be_bytes());
+    part.extend_from_slice(counts);
+    crate::batch::varint::put_bytes(out, &part);
 }
