@@ -31,7 +31,7 @@ async fn the_slow_county_api_is_seen_paged_rolled_back_and_verified() {
     let mut lab = Lab::start(folder.path()).await;
     let browser = Browser::start().await;
     browser.size(1440, 900).await;
-    browser.open(&format!("{}/board/county_api_ms", lab.url)).await;
+    browser.open(&format!("{}/board/county_api_ms?window=5m", lab.url)).await;
     let data = folder.path().to_str().unwrap();
     let mut burst = ops(&["burst", "--url", &lab.url, "--data", data]).spawn().unwrap();
 

@@ -6,7 +6,7 @@ import uPlot from "/assets/uplot.js";
 const metric = decodeURIComponent(location.pathname.split("/").pop());
 const WINDOWS = ["5m", "15m", "1h", "6h", "1d", "7d", "30d"];
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
-const LINES = ["mean", "p50", "p95", "p99"];
+const LINES = ["p99", "p95", "p50", "mean"]; // the mean is drawn last, on top
 const EVENTS_MAX = 200;
 
 let span = new URLSearchParams(location.search).get("window") || "15m";
@@ -97,7 +97,7 @@ function draw() {
     width, height: 300, cursor: { sync }, legend: { show: false },
     scales: { x: { range }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.1 || 1] } },
     axes: [axis(), axis({ size: 64, values: (_, ticks) => ticks.map((tick) => withUnit(tick, unit)) })],
-    series: [{}, line("mean", 2.5), line("p50"), line("p95"), line("p99"), { ...line("threshold"), dash: [8, 5] }],
+    series: [{}, ...LINES.map((name) => line(name, name === "mean" ? 2.5 : 1.5)), { ...line("threshold"), dash: [8, 5] }],
     hooks: { draw: [annotate] },
   }, columns(), byId("values"));
   const counts = new uPlot({
