@@ -2,7 +2,8 @@
 
 use crate::cli::{Folders, UpOptions};
 use crate::exit::{Failure, Kind};
-use settings::{Layout, Loaded, Problems};
+use settings::{Layout, Loaded, OpsConfig, Problems};
+use stages::settings::Settings;
 use std::path::Path;
 
 /// Loads all settings; what the command line says takes the place of the variable that says the same.
@@ -29,6 +30,31 @@ pub fn layout(folders: &Folders) -> Layout {
         plans: folders.plans.clone(),
         config: folders.config.clone(),
     }
+}
+
+/// The revision the files make, by `author`. On a bus that asks nobody who they are, automatic actions are off
+/// unless the operator said otherwise by name: anybody there could make up samples.
+pub fn revision(loaded: &Loaded, author: &str, comment: &str) -> Settings {
+    let mut revision = loaded.settings.clone();
+    let open = !asks_who_we_are(&loaded.ops) && !loaded.ops.bus.actions_without_authentication;
+    if open && revision.limits.actions_enabled {
+        tracing::warn!(
+            "the bus asks nobody who they are: automatic actions are off; give it accounts \
+             (deploy/nats/) or set bus.actions_without_authentication in config/ops.yml"
+        );
+        revision.limits.actions_enabled = false;
+        revision.revision = settings::revision_of(&revision);
+    }
+    (revision.author, revision.comment) = (author.to_owned(), comment.to_owned());
+    revision
+}
+
+fn asks_who_we_are(ops: &OpsConfig) -> bool {
+    let in_address = |url: &str| url.split("//").last().is_some_and(|rest| rest.contains('@'));
+    let bus = &ops.bus;
+    let named = bus.user.is_some() || bus.credentials_file.is_some();
+    // A local server always does.
+    bus.url.as_deref().is_none_or(|url| named || in_address(url))
 }
 
 /// Settings that are refused: every problem on a line of its own.

@@ -58,8 +58,7 @@ async fn apply(
 ) -> Result<(), Failure> {
     let loaded = load::load(&options)?;
     let connection = connect::existing(&loaded.ops).await?;
-    let mut revision = loaded.settings;
-    (revision.author, revision.comment) = (author, comment);
+    let revision = load::revision(&loaded, &author, &comment);
     let done = connect::apply(&connection, &revision, loaded.ops.bus.shards).await?;
     if format == Format::Json {
         println!("{}", json!({ "revision": revision.revision, "changed": done }));

@@ -130,7 +130,10 @@ async fn start(
             subjects: subjects.clone(),
             shards,
             token: token(ops)?,
-            limits: CollectorLimits::default(),
+            limits: CollectorLimits {
+                future_max: loaded.settings.limits.max_future.as_std(),
+                ..CollectorLimits::default()
+            },
             behind: Some({
                 let parts = Arc::clone(&parts);
                 Arc::new(move || health::lag(&parts))
@@ -217,8 +220,7 @@ async fn apply(
     if !running.parts.engine.is_set() {
         return Ok(());
     }
-    let mut revision = loaded.settings.clone();
-    (revision.author, revision.comment) = ("ops".to_owned(), "applied at start".to_owned());
+    let revision = load::revision(loaded, "ops", "applied at start");
     if occasion != Occasion::Lab {
         let admin = connection.in_role(accounts::Role::Admin).await?;
         let current = current_settings(&admin, &connection.subjects).await;
@@ -269,8 +271,7 @@ async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasi
 async fn reload(options: &UpOptions, connection: &Connection) {
     let applied = async {
         let loaded = load::load(options)?;
-        let mut revision = loaded.settings;
-        (revision.author, revision.comment) = ("ops".to_owned(), "applied on SIGHUP".to_owned());
+        let revision = load::revision(&loaded, "ops", "applied on SIGHUP");
         connect::apply(connection, &revision, loaded.ops.bus.shards).await?;
         Ok::<_, Failure>(revision.revision)
     };

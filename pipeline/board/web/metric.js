@@ -31,16 +31,16 @@ function buttons() {
   fill(byId("legend"), [...LINES.map((name) => swatch(name, name)), swatch("threshold", "threshold"), swatch("count", "samples per second")]);
 }
 
-/** Columns for uPlot: seconds, then the lines, then the threshold as a line of its own. */
+/** Columns for uPlot: seconds, then the lines. */
 function columns() {
-  const at = history.panes.start.map((millis) => millis / 1000);
-  const threshold = history.rules[0] ? at.map(() => history.rules[0].threshold) : at.map(() => null);
-  return [at, ...LINES.map((name) => history.panes[name]), threshold];
+  return [history.panes.start.map((millis) => millis / 1000), ...LINES.map((name) => history.panes[name])];
 }
+
+const thresholds = () => history.rules.filter((rule) => rule.share === null).map((rule) => rule.threshold);
 
 const rates = () => [history.panes.start.map((millis) => millis / 1000), history.panes.count.map((count) => count / history.pane_seconds)];
 
-/** Firing time is shaded; ALERT, EXEC and RESOLVED stand as marks on the axis. */
+/** Thresholds lie across, firing time is shaded, ALERT, EXEC and RESOLVED stand as marks. */
 function annotate(plot) {
   const { ctx, bbox } = plot;
   const x = (time) => Math.max(bbox.left, Math.min(bbox.left + bbox.width, plot.valToPos(time, "x", true)));
@@ -52,6 +52,15 @@ function annotate(plot) {
     ctx.fillRect(start, bbox.top, Math.max(end - start, 1), bbox.height);
   }
   ctx.globalAlpha = 1;
+  ctx.strokeStyle = colour("threshold");
+  ctx.setLineDash([8, 5]);
+  for (const threshold of thresholds()) {
+    const height = plot.valToPos(threshold, "y", true);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, height);
+    ctx.lineTo(bbox.left + bbox.width, height);
+    ctx.stroke();
+  }
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
   const marks = history.events.map((event) => [event, label(event)]).filter(([, text]) => text);
   const [first, last] = [plot.scales.x.min, plot.scales.x.max];
@@ -78,7 +87,14 @@ function label(event) {
   return ["succeeded", "failed", "timed_out", "unknown"].includes(event.state) ? "EXEC" : null;
 }
 
-const axis = (extra = {}) => ({ stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, ...extra });
+const axis = (extra) => ({ stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, ...extra });
+
+/** Clock times, with the day where the window is longer than one. */
+function times(_, ticks) {
+  const long = seconds(span) >= SECONDS.d;
+  const day = (time) => new Date(time).toLocaleDateString([], { month: "short", day: "numeric" });
+  return ticks.map((tick) => (long ? `${day(tick * 1000)} ` : "") + clock(tick * 1000, seconds(span) <= 900));
+}
 
 function range() {
   const now = Date.now() / 1000;
@@ -95,15 +111,15 @@ function draw() {
   const sync = { key: metric };
   const values = new uPlot({
     width, height: 300, cursor: { sync }, legend: { show: false },
-    scales: { x: { range }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high ?? 1) * 1.1 || 1] } },
-    axes: [axis(), axis({ size: 64, values: (_, ticks) => ticks.map((tick) => withUnit(tick, unit)) })],
-    series: [{}, ...LINES.map((name) => line(name, name === "mean" ? 2.5 : 1.5)), { ...line("threshold"), dash: [8, 5] }],
+    scales: { x: { range }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, ...thresholds()) * 1.1 || 1] } },
+    axes: [axis({ values: times, space: 80 }), axis({ size: 72, values: (_, ticks) => ticks.map((tick) => withUnit(tick, unit)) })],
+    series: [{}, ...LINES.map((name) => line(name, name === "mean" ? 2.5 : 1.5))],
     hooks: { draw: [annotate] },
   }, columns(), byId("values"));
   const counts = new uPlot({
     width, height: 110, cursor: { sync }, legend: { show: false },
     scales: { x: { range }, y: { range: (_, low, high) => [0, (high ?? 1) * 1.15 || 1] } },
-    axes: [axis(), axis({ size: 64, values: (_, ticks) => ticks.map((tick) => `${number(tick)}/s`) })],
+    axes: [axis({ values: times, space: 80 }), axis({ size: 72, values: (_, ticks) => ticks.map((tick) => `${number(tick)}/s`) })],
     series: [{}, { label: "count", stroke: colour("count"), fill: `${colour("count")}55`, paths: uPlot.paths.bars({ size: [0.9, 40] }), points: { show: false } }],
   }, rates(), byId("counts"));
   charts = [values, counts];
