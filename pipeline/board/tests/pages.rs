@@ -28,6 +28,7 @@ struct Site {
 
 /// A board on a bus that holds what `before` stored.
 async fn site(before: impl AsyncFnOnce(&Arc<MemoryBus>, &Subjects)) -> Site {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let bus = Arc::new(MemoryBus::real_time(Layout::default()));
     bus.ensure(1).await.unwrap();
     let subjects = Subjects::default();
