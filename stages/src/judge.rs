@@ -79,6 +79,12 @@ pub fn limit(rule: &Rule) -> f64 {
     }
 }
 
+/// Whether a window is evidence enough for an automatic action: samples in at least half of its panes (filled,
+/// all), and `samples_min` of them.
+pub fn enough_to_act(count: u64, (filled, panes): (u32, u32), samples_min: u64) -> bool {
+    filled > 0 && 2 * u64::from(filled) >= u64::from(panes) && count >= samples_min
+}
+
 fn judge_value(rule: &Rule, sight: &Sight) -> Judgement {
     let Sight { now, last, armed, .. } = *sight;
     let seen = last.map_or(armed, |last| last.max(armed));

@@ -6,6 +6,7 @@
 use crate::desk::incident::Incident;
 use crate::desk::rollback::Happening;
 use crate::desk::state::{Alert, State};
+use crate::judge::enough_to_act;
 use crate::series::Labels;
 use crate::settings::{Action, Plan, Rule};
 use crate::time::{Span, Time};
@@ -207,8 +208,8 @@ fn of_the_case(state: &State, case: &Case<'_>, plan: &Plan) -> Option<Forbidden>
 
 /// Samples in at least half of the panes, and enough of them.
 fn enough(evidence: &Evidence, samples_min: u64) -> bool {
-    let (filled, panes) = (u64::from(evidence.panes_filled), u64::from(evidence.panes));
-    filled > 0 && 2 * filled >= panes && evidence.count >= samples_min
+    let panes = (evidence.panes_filled, evidence.panes);
+    enough_to_act(evidence.count, panes, samples_min)
 }
 
 /// Whether automatic actions are stopped.

@@ -27,7 +27,13 @@ impl Shard {
             let alert = &mut group.alerts[at];
             let before = alert.state.axis();
             let position = self.speaker.position;
-            let evaluation = Evaluation { rule, judged: &judged, now, position };
+            let enough = rule.action.is_some()
+                && judge::enough_to_act(
+                    reading.count,
+                    (reading.panes_filled, reading.panes),
+                    rule.action_min_samples,
+                );
+            let evaluation = Evaluation { rule, judged: &judged, now, position, enough };
             alert.evaluate(&evaluation, &mut self.moves);
             due = [due, alert.due(rule, &judged, now)].into_iter().flatten().min();
             if !self.moves.is_empty() {

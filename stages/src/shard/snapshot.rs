@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// First bytes of every chunk, and the version of this layout.
-const MAGIC: [u8; 5] = *b"OPSS\x01";
+const MAGIC: [u8; 5] = *b"OPSS\x02";
 /// Bytes of a chunk without its header.
 const CHUNK_BYTES: usize = 500 << 10;
 /// Magic, version of the stages, stream, part, parts.

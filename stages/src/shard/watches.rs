@@ -49,14 +49,14 @@ impl Shard {
         let found =
             self.settings.rules.iter().find(|rule| rule.name == request.rule).map(Arc::clone);
         match found {
-            Some(rule) if !self.place.is_of_shard(&rule.metric) => {}
-            Some(rule) => {
+            Some(rule) if self.place.is_of_shard(&rule.metric) => {
                 if self.place.owns(super::slice_of(&rule.metric)) {
                     self.open_watch(request, &rule, now);
                 }
             }
-            None if self.place.is_first() => self.say_unknown(&request, now),
-            None => {}
+            // No such rule, or since an edit its metric is another shard's: nothing here to judge by.
+            Some(_) | None if self.place.is_first() => self.say_unknown(&request, now),
+            Some(_) | None => {}
         }
     }
 
@@ -72,7 +72,7 @@ impl Shard {
         self.touched_watches.insert(id);
     }
 
-    /// There is nothing to judge by: the rule is gone, or too much is being verified.
+    /// There is nothing to judge by: the rule is gone or looks elsewhere, or too much is being verified.
     fn say_unknown(&mut self, request: &VerifyRequest, now: Time) {
         let verified = Verified {
             schema: SCHEMA,

@@ -28,6 +28,8 @@ pub struct Alert {
     pub data: Data,
     /// When it fired, newest last; at most [`FLAP_FIRINGS`] - 1, all that counting needs.
     pub firings: Vec<Time>,
+    /// Whether what it said last carried enough evidence for an automatic action.
+    pub shown: bool,
 }
 
 /// The data flag, and whether people have been told that a firing alert lives on without data.
@@ -76,6 +78,8 @@ pub struct Evaluation<'a> {
     pub now: Time,
     /// Position of the step.
     pub position: u64,
+    /// Whether the window holds enough evidence for the rule's action; false where it has none.
+    pub enough: bool,
 }
 
 impl Data {
@@ -133,11 +137,26 @@ impl Alert {
             self.data = Data::NoDataTold;
             moves.push(self.told(Cause::NoData));
         }
+        self.show(evaluation.enough && self.data == Data::Fresh, first, moves);
     }
 
-    /// Takes an event that is no evaluation: its rule changed, or it ends.
+    /// The desk may have forbidden a rollback because it was shown too little. Once a firing alert has `enough`,
+    /// it is shown again: once, until something is said with too little again.
+    fn show(&mut self, enough: bool, first: usize, moves: &mut Vec<Moved>) {
+        let said = moves.len() > first;
+        if !said && enough && !self.shown && matches!(self.state, State::Firing { .. }) {
+            moves.push(self.told(Cause::Data));
+        }
+        if moves.len() > first {
+            self.shown = enough;
+        }
+    }
+
+    /// Takes an event that is no evaluation: its rule changed, or it ends. What it says counts as too little
+    /// evidence: the next evaluation has the panes that are left.
     pub fn happen(&mut self, event: Event, rule: &Rule, at: (Time, u64), moves: &mut Vec<Moved>) {
         self.act(event, &self.clocks(rule, at.0, at.1), moves);
+        self.shown = false;
     }
 
     /// The next instant at which time alone may move it. `judged` is what the last evaluation said.

@@ -32,7 +32,7 @@ impl Alert {
             Data::NoDataTold => 4,
             Data::MissingSeries => 5,
         };
-        out.extend_from_slice(&[tag, data]);
+        out.extend_from_slice(&[tag, data, u8::from(self.shown)]);
         put(out, opened);
         put_signed(out, one);
         put_signed(out, two);
@@ -42,7 +42,7 @@ impl Alert {
 
     /// Reads what [`Self::save`] appended.
     pub(crate) fn load(cursor: &mut Cursor<'_>) -> Result<Self, BatchError> {
-        let (tag, data) = (cursor.byte()?, cursor.byte()?);
+        let (tag, data, shown) = (cursor.byte()?, cursor.byte()?, cursor.byte()? != 0);
         let (opened, one, two) = (cursor.unsigned()?, cursor.signed()?, cursor.signed()?);
         let flapping = |side| State::Flapping { opened, side, quiet_since: Time(one) };
         let state = match tag {
@@ -68,6 +68,6 @@ impl Alert {
         };
         let count = cursor.count(1)?.min(FLAP_FIRINGS);
         let firings = (0..count).map(|_| cursor.signed().map(Time)).collect::<Result<_, _>>()?;
-        Ok(Self { state, data, firings })
+        Ok(Self { state, data, firings, shown })
     }
 }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use stages::batch::{BatchBuilder, Sample};
 use stages::dataflow::Seat;
 use stages::log::{Entry, EntryKind, LogId, Step, Stepper};
 use stages::output::{Output, Target};
@@ -62,6 +63,17 @@ pub fn place(index: usize, of: usize) -> Place {
         created: START,
         subjects: Subjects::default(),
         seat: Seat { index, of },
+    }
+}
+
+/// A small generator of numbers, so that a log is named by its seed.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
     }
 }
 
@@ -131,6 +143,28 @@ impl Bench {
             EntryKind::Metric(Bytes::from_static(name.as_bytes())),
             Bytes::from(body.to_string()),
         );
+    }
+
+    /// Stores samples of several series as one batch entry, numbered by a client where one is named.
+    pub fn batch(&mut self, time: Time, client: (&str, u64), samples: &[Sample<'_>]) {
+        let mut builder = BatchBuilder::new();
+        builder.section(client.0, client.1);
+        samples.iter().for_each(|sample| assert!(builder.push(sample)));
+        self.push(time, EntryKind::Batch, Bytes::from(builder.finish()));
+    }
+
+    /// The notices said so far: kind and subject.
+    pub fn notices(&self) -> Vec<(String, String)> {
+        let notice = |event| match event {
+            ShardEvent::Notice(notice) => Some((notice.kind, notice.subject)),
+            ShardEvent::Transition(_) | ShardEvent::Verified(_) | ShardEvent::DataGap(_) => None,
+        };
+        self.events().into_iter().filter_map(notice).collect()
+    }
+
+    /// All transitions said so far, as lines.
+    pub fn lines(&self) -> Vec<String> {
+        self.events().iter().map(line).collect()
     }
 
     /// All events said so far.
