@@ -4,25 +4,17 @@ mod shard_script;
 
 use bytes::Bytes;
 use serde_json::json;
-use shard_script::{Bench, START, rule, settings};
+use shard_script::{Bench, Dice, START, rule, settings};
 use stages::dataflow::{Dataflow, Feed, LogDone, LogState, Round};
 use stages::log::{EntryKind, LogId, Step};
 use stages::output::{Output, Target};
+use stages::rollup::{RollupPack, RollupPane, Tier};
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
+use stages::wire::ShardEvent;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-
-/// A small generator of numbers, so that a log is named by its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// A random log with many metrics, rules of every statistic, and edits half-way.
 fn random_log(seed: u64) -> Vec<Step> {
@@ -62,9 +54,13 @@ fn random_log(seed: u64) -> Vec<Step> {
 }
 
 fn run(workers: usize, rounds: Vec<Vec<Feed>>) -> Vec<LogDone> {
+    run_shards(workers, 1, rounds)
+}
+
+fn run_shards(workers: usize, shards: u32, rounds: Vec<Vec<Feed>>) -> Vec<LogDone> {
     let (say, hear) = channel();
     let done = move |done: stages::dataflow::Done| say.send(done).unwrap();
-    let flow = Dataflow::start(workers, Subjects::default(), 1, done).unwrap();
+    let flow = Dataflow::start(workers, Subjects::default(), shards, done).unwrap();
     let count = rounds.len();
     for (number, feeds) in (1..).zip(rounds) {
         flow.feed(Round { number, feeds });
@@ -119,6 +115,145 @@ fn a_restored_shard_goes_on_byte_for_byte() {
         let rounds = std::iter::once(adopt(Some(chunks))).chain(after.iter().map(feed));
         let again = run(4, rounds.collect());
         assert!(again.iter().all(|done| done.poisoned.is_none()), "{:?}", again[0].poisoned);
+        assert_eq!(committed(&again), committed(&whole[at + 1..]), "after step {at}");
+    }
+}
+
+/// Logs of three shards: each has the settings and the samples of its own metrics.
+fn three_logs() -> Vec<Vec<Step>> {
+    let (subjects, mut dice) = (Subjects::default(), Dice(11));
+    let mut benches = [Bench::new(), Bench::new(), Bench::new()];
+    let rules = (0..12).map(|n| {
+        let metric = format!("m{n}");
+        let by = if n % 2 == 0 { json!(["pod"]) } else { json!([]) };
+        let window = format!("{}s", 3 + n);
+        rule(
+            &format!("rule-{n}"),
+            &json!({ "metric": metric, "threshold": 60, "window": window, "group_by": by }),
+        )
+    });
+    let settings = settings(rules.collect());
+    benches.iter_mut().for_each(|bench| bench.settings(START, &settings));
+    for n in 0..900 {
+        let time = START.plus(Span::from_millis(n * 40));
+        let name = format!("m{}", dice.roll(12));
+        let body = json!({ "name": name, "val": dice.roll(120), "labels": { "pod": dice.roll(3).to_string() } });
+        let bench = &mut benches[subjects.shard_of(&name, 3) as usize];
+        bench.push(time, EntryKind::Metric(Bytes::from(name)), Bytes::from(body.to_string()));
+    }
+    benches.into_iter().map(|bench| bench.steps).collect()
+}
+
+#[test]
+fn three_shards_say_the_same_on_any_number_of_workers() {
+    let logs = three_logs();
+    let log = |shard: usize| LogId::Shard(shard as u32);
+    let rounds = || {
+        let state =
+            |shard| LogState { log: log(shard), created: START, now: Time(0), snapshot: None };
+        let mut rounds = vec![(0..3).map(|shard| Feed::Adopt(state(shard))).collect::<Vec<_>>()];
+        for at in 0..logs.iter().map(Vec::len).max().unwrap() {
+            let feed = |shard: usize| {
+                let step = Arc::new(logs[shard].get(at)?.clone());
+                Some(Feed::Step { log: log(shard), step })
+            };
+            rounds.push((0..3).filter_map(feed).collect());
+        }
+        rounds
+    };
+    let of = |done: &[LogDone], shard| -> Vec<Output> {
+        let done: Vec<LogDone> = done.iter().filter(|done| done.log == shard).cloned().collect();
+        committed(&done)
+    };
+    let one = run_shards(1, 3, rounds());
+    for workers in [2, 4] {
+        let many = run_shards(workers, 3, rounds());
+        for shard in 0..3 {
+            let said = of(&one, log(shard));
+            assert!(said.len() > 20, "shard {shard} says something: {}", said.len());
+            assert_eq!(of(&many, log(shard)), said, "shard {shard}, {workers} workers");
+        }
+    }
+}
+
+/// What the board has after all packs: the last one of a pane wins.
+fn merged(done: &[LogDone]) -> BTreeMap<(Tier, String, Time), RollupPane> {
+    let mut panes = BTreeMap::new();
+    let outputs = done.iter().flat_map(|done| &done.outputs);
+    for output in outputs.filter(|output| output.target == Target::Rollup) {
+        let pack = RollupPack::decode(&output.payload).unwrap();
+        for row in pack.rows {
+            for pane in row.panes {
+                panes.insert((pack.tier, row.key.clone(), pane.start), pane);
+            }
+        }
+    }
+    panes
+}
+
+#[test]
+fn rollups_hold_the_same_on_any_number_of_workers() {
+    let steps = random_log(5);
+    let rounds = || std::iter::once(adopt(None)).chain(steps.iter().map(feed)).collect();
+    let one = merged(&run(1, rounds()));
+    assert!(one.len() > 500, "{}", one.len());
+    for workers in [2, 4] {
+        assert!(merged(&run(workers, rounds())) == one, "{workers} workers");
+    }
+}
+
+#[test]
+fn rollups_of_a_metric_somebody_looks_at_carry_histograms() {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(vec![rule("slow", &json!({}))]));
+    let second = |n| START.plus(Span::from_secs(n));
+    (0..30).for_each(|n| bench.sample(second(n), n as f64, &json!({})));
+    let look = json!({ "schema": 1, "metric": "county_api_ms" }).to_string();
+    bench.push(second(30), EntryKind::Look, Bytes::from(look));
+    (30..700).for_each(|n| bench.sample(second(n), n as f64, &json!({})));
+    let rounds = std::iter::once(adopt(None)).chain(bench.steps.iter().map(feed));
+    let panes = merged(&run(2, rounds.collect()));
+    let has = |n: i64| {
+        let pane = &panes[&(Tier::Second, "county_api_ms".to_owned(), second(n))];
+        pane.histogram.is_some()
+    };
+    // Before anybody looked, while it is kept up, and when nobody has for ten minutes.
+    assert_eq!([29, 31, 625, 640].map(has), [false, true, true, false]);
+}
+
+#[test]
+fn a_verification_survives_a_restart() {
+    let mut bench = Bench::new();
+    let second = |n| START.plus(Span::from_secs(n));
+    bench.settings(START, &settings(vec![rule("slow", &json!({}))]));
+    let sample = |bench: &mut Bench, n: i64, value| {
+        bench.sample(START.plus(Span::from_millis(n * 500)), value, &json!({}));
+    };
+    (0..20).for_each(|n| sample(&mut bench, n, 1500.0));
+    let request = json!({
+        "schema": 1, "source": { "stream": "events", "sequence": 1, "time": START },
+        "subject": "ops.request.0", "body": {
+            "schema": 1, "incident": "i", "plan": "P", "rule": "slow", "group": {},
+            "from": second(12), "for": "10s", "until": second(300), "min_samples": 10
+        }
+    });
+    bench.push(second(10), EntryKind::Verify, Bytes::from(request.to_string()));
+    (20..80).for_each(|n| sample(&mut bench, n, 110.0));
+    let steps = &bench.steps;
+    let whole = run(1, std::iter::once(adopt(None)).chain(steps.iter().map(feed)).collect());
+    let verified = |done: &[LogDone]| {
+        let said = shard_script::events(&committed(done));
+        said.iter().filter(|event| matches!(event, ShardEvent::Verified(_))).count()
+    };
+    assert_eq!(verified(&whole), 1);
+    let asked = steps.iter().position(|step| step.ended >= second(10)).unwrap();
+    for at in (asked..steps.len()).step_by(7) {
+        let (before, after) = steps.split_at(at);
+        let before = std::iter::once(adopt(None)).chain(before.iter().map(feed));
+        let ask = std::iter::once(vec![Feed::Snapshot(LogId::Shard(0))]);
+        let chunks = run(2, before.chain(ask).collect()).pop().and_then(|done| done.snapshot);
+        let after = std::iter::once(adopt(chunks)).chain(after.iter().map(feed));
+        let again = run(4, after.collect());
         assert_eq!(committed(&again), committed(&whole[at + 1..]), "after step {at}");
     }
 }
