@@ -26,7 +26,7 @@ use crate::batch::Kind;
 use crate::series::split_key;
 use crate::time::{Span, Time};
 use bytes::Bytes;
-use kept::Kept;
+use kept::Slice;
 use pack::Writer;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,7 +93,7 @@ impl Tier {
 #[derive(Debug, Default)]
 pub struct Rollups {
     /// By id; ids are places of a table, so they lie close together.
-    series: Vec<Option<Kept>>,
+    series: Vec<Option<Named>>,
     tiers: [OneTier; 3],
     /// Place of each id when sorted by key, so that packs are sorted; made anew after names have changed.
     ranks: Vec<u32>,
@@ -101,19 +101,24 @@ pub struct Rollups {
     histograms: BTreeSet<String>,
 }
 
+#[derive(Debug)]
+struct Named {
+    key: Box<str>,
+    kind: Kind,
+    /// New panes carry histograms.
+    wanted: bool,
+}
+
 #[derive(Debug, Default)]
 struct OneTier {
-    /// Series with a pane to emit, by its number.
-    listed: BTreeMap<i64, Vec<u32>>,
+    /// By number of the panes.
+    slices: BTreeMap<i64, Slice>,
     /// Panes before this have been emitted, and fed to the coarser tier.
     emitted: i64,
 }
 
-impl OneTier {
-    fn oldest(&self, tier: Tier) -> i64 {
-        self.emitted.saturating_sub(tier.kept())
-    }
-}
+/// A pane to emit: the rank of its series, its series, its number.
+type Row = (u32, u32, i64);
 
 impl Rollups {
     /// Nothing yet.
@@ -125,8 +130,8 @@ impl Rollups {
     pub fn want_histograms(&mut self, metrics: BTreeSet<String>) {
         if metrics != self.histograms {
             self.histograms = metrics;
-            for kept in self.series.iter_mut().flatten() {
-                kept.wanted = self.histograms.contains(split_key(&kept.key).0);
+            for named in self.series.iter_mut().flatten() {
+                named.wanted = self.histograms.contains(split_key(&named.key).0);
             }
         }
     }
@@ -137,17 +142,18 @@ impl Rollups {
         if at >= self.series.len() {
             self.series.resize_with(at + 1, || None);
         }
-        self.series[at] = Some(Kept::new(key, kind, self.histograms.contains(split_key(key).0)));
+        let wanted = self.histograms.contains(split_key(key).0);
+        self.series[at] = Some(Named { key: key.into(), kind, wanted });
         self.ranked = false;
     }
 
     /// Forgets a series whose place was freed.
     pub fn forget(&mut self, series: u32) {
-        if let Some(kept) = self.series.get_mut(series as usize) {
-            *kept = None;
+        if let Some(named) = self.series.get_mut(series as usize) {
+            *named = None;
         }
-        for tier in &mut self.tiers {
-            tier.listed.values_mut().for_each(|listed| listed.retain(|other| *other != series));
+        for slice in self.tiers.iter_mut().flat_map(|one| one.slices.values_mut()) {
+            slice.forget(series);
         }
         self.ranked = false;
     }
@@ -156,16 +162,11 @@ impl Rollups {
     /// series without a name, do not count.
     #[inline]
     pub fn add(&mut self, series: u32, time: Time, value: f64) {
-        let Some(Some(kept)) = self.series.get_mut(series as usize) else { return };
+        let Some(Some(named)) = self.series.get(series as usize) else { return };
         for (tier, one) in Tier::ALL.into_iter().zip(&mut self.tiers) {
             let number = time.0.div_euclid(tier.width().0);
-            let oldest = one.oldest(tier);
-            if number >= oldest {
-                let pane = kept.pane(tier, number, oldest);
-                pane.add(value);
-                if !std::mem::replace(&mut pane.listed, true) {
-                    one.listed.entry(number).or_default().push(series);
-                }
+            if number >= one.emitted.saturating_sub(tier.kept()) {
+                one.slices.entry(number).or_default().pane(series, named.wanted).add(value);
             }
             // A pane not emitted yet will be fed to the coarser tier whole.
             if number >= one.emitted {
@@ -181,48 +182,59 @@ impl Rollups {
             let one = &mut self.tiers[tier as usize];
             let before = one.emitted;
             one.emitted = before.max(now.0.div_euclid(tier.width().0));
-            let later = one.listed.split_off(&one.emitted);
-            let listed = std::mem::replace(&mut one.listed, later);
-            if listed.is_empty() {
-                continue;
+            let emitted = one.emitted;
+            if one.slices.range(..emitted).any(|(_, slice)| !slice.listed.is_empty()) {
+                let rows = self.rows(tier);
+                if let Some(coarser) = tier.coarser() {
+                    self.feed(&rows, before, (tier, coarser));
+                }
+                self.write(tier, &rows, &mut packs);
             }
-            self.rank();
-            let mut rows: Vec<(u32, u32, i64)> = Vec::new();
-            for (number, series) in listed {
-                rows.extend(series.into_iter().map(|id| (self.ranks[id as usize], id, number)));
+            let oldest = emitted.saturating_sub(tier.kept());
+            let slices = &mut self.tiers[tier as usize].slices;
+            while slices.first_key_value().is_some_and(|(number, _)| *number < oldest) {
+                slices.pop_first();
             }
-            rows.sort_unstable();
-            if let Some(coarser) = tier.coarser() {
-                self.feed(&rows, before, (tier, coarser));
-            }
-            self.write(tier, &rows, &mut packs);
         }
         packs
     }
 
+    /// The listed panes of what has closed, sorted.
+    fn rows(&mut self, tier: Tier) -> Vec<Row> {
+        self.rank();
+        let one = &mut self.tiers[tier as usize];
+        let mut rows = Vec::new();
+        for (number, slice) in one.slices.range_mut(..one.emitted) {
+            rows.extend(slice.listed.drain(..).map(|id| (self.ranks[id as usize], id, *number)));
+        }
+        rows.sort_unstable();
+        rows
+    }
+
     /// Adds the panes of `rows` that are emitted for the first time to the panes around them.
-    fn feed(&mut self, rows: &[(u32, u32, i64)], before: i64, (from, to): (Tier, Tier)) {
-        let one = &mut self.tiers[to as usize];
-        let oldest = one.oldest(to);
+    fn feed(&mut self, rows: &[Row], before: i64, (from, to): (Tier, Tier)) {
+        let (fine, coarse) = self.tiers.split_at_mut(to as usize);
+        let (fine, coarse) = (&mut fine[from as usize], &mut coarse[0]);
         let ratio = to.width().0 / from.width().0;
         for (_, id, number) in rows.iter().filter(|(_, _, number)| *number >= before) {
-            let around = number.div_euclid(ratio);
-            let Some(kept) = &mut self.series[*id as usize] else { continue };
-            let Some(pane) = kept.feed(from, *number, (to, around, oldest)) else { continue };
-            if !std::mem::replace(&mut pane.listed, true) {
-                one.listed.entry(around).or_default().push(*id);
+            let wanted = self.series[*id as usize].as_ref().is_some_and(|named| named.wanted);
+            let part = fine.slices.get_mut(number).and_then(|slice| slice.find(*id));
+            if let Some(part) = part {
+                let around = coarse.slices.entry(number.div_euclid(ratio)).or_default();
+                around.pane(*id, wanted).add_all(part);
             }
         }
     }
 
-    /// Writes the panes of `rows`, which are sorted.
-    fn write(&mut self, tier: Tier, rows: &[(u32, u32, i64)], packs: &mut Vec<(Tier, Bytes)>) {
+    /// Writes the panes of `rows`.
+    fn write(&mut self, tier: Tier, rows: &[Row], packs: &mut Vec<(Tier, Bytes)>) {
+        let slices = &mut self.tiers[tier as usize].slices;
         let mut writer = Writer::new(tier);
         for row in rows.chunk_by(|one, other| one.1 == other.1) {
             let id = row[0].1;
-            let Some(kept) = &mut self.series[id as usize] else { continue };
             for (_, _, number) in row {
-                if let Some(pane) = kept.find(tier, *number) {
+                let pane = slices.get_mut(number).and_then(|slice| slice.find(id));
+                if let Some(pane) = pane {
                     pane.listed = false;
                     writer.pane(*number, pane);
                 }
@@ -239,8 +251,8 @@ impl Rollups {
             return;
         }
         let mut named: Vec<(&str, u32)> = Vec::new();
-        for (id, kept) in self.series.iter().enumerate() {
-            named.extend(kept.as_ref().map(|kept| (&*kept.key, id as u32)));
+        for (id, one) in self.series.iter().enumerate() {
+            named.extend(one.as_ref().map(|one| (&*one.key, id as u32)));
         }
         named.sort_unstable();
         self.ranks = vec![0; self.series.len()];

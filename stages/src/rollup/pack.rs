@@ -1,7 +1,7 @@
 //! Packs: panes of one tier as a message.
 
-use super::kept::{Kept, Pane};
-use super::{MAGIC, PACK_BYTES, Tier, VERSION};
+use super::kept::Pane;
+use super::{MAGIC, Named, PACK_BYTES, Tier, VERSION};
 use crate::batch::varint::{self, Cursor};
 use crate::batch::{BatchError, Kind, Table, write_table};
 use crate::histogram::Counts;
@@ -132,9 +132,11 @@ impl Writer {
     }
 
     /// The pack so far, if there is one.
-    pub(super) fn close(&mut self, series: &[Option<Kept>]) -> Option<(Tier, Bytes)> {
+    pub(super) fn close(&mut self, series: &[Option<Named>]) -> Option<(Tier, Bytes)> {
         let rows = self.table.drain(..).map(|id| {
-            series[id as usize].as_ref().map_or(("", Kind::Gauge), |kept| (&*kept.key, kept.kind))
+            series[id as usize]
+                .as_ref()
+                .map_or(("", Kind::Gauge), |named| (&*named.key, named.kind))
         });
         if rows.len() == 0 {
             return None;
