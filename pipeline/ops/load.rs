@@ -49,12 +49,10 @@ pub fn revision(loaded: &Loaded, author: &str, comment: &str) -> Settings {
     revision
 }
 
+/// A local server always does; elsewhere we cannot have been asked if we have nothing to say.
 fn asks_who_we_are(ops: &OpsConfig) -> bool {
-    let in_address = |url: &str| url.split("//").last().is_some_and(|rest| rest.contains('@'));
     let bus = &ops.bus;
-    let named = bus.user.is_some() || bus.credentials_file.is_some();
-    // A local server always does.
-    bus.url.as_deref().is_none_or(|url| named || in_address(url))
+    bus.url.is_none() || bus.user.is_some() || bus.credentials_file.is_some()
 }
 
 /// Settings that are refused: every problem on a line of its own.

@@ -63,7 +63,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 /// The product's own log goes to stderr; `RUST_LOG` chooses how much of it.
 fn start_log(format: Format) {
     let chosen = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = chosen.unwrap_or_else(|_| "warn,ops=info,async_nats=error".into());
+    // The bus says in one line what its client says in several.
+    let filter = chosen.unwrap_or_else(|_| "warn,ops=info,async_nats=off".into());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Json => log.json().init(),
