@@ -1,0 +1,102 @@
+//! Two processes on one bus: one owns the logs, the other takes over when it is gone.
+
+use crate::events::Happened;
+use crate::load::Load;
+use crate::site::{Running, Site, caught_up};
+use crate::support::free_port;
+use bus::SharedBus;
+use bus::jetstream::{JetStream, Options};
+use serde_json::Value;
+use std::process::Stdio;
+use std::sync::Arc;
+use tokio::process::{Child, Command};
+
+/// A nats-server of somebody else.
+struct Server {
+    _child: Child,
+    url: String,
+}
+
+impl Server {
+    async fn start(site: &Site) -> Self {
+        let port = free_port();
+        let mut command = Command::new(bus::server::find().await.unwrap());
+        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
+        command.arg(site.path("nats")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "nats-server ended");
+            tokio::task::yield_now().await;
+        }
+        Self { _child: child, url: format!("nats://127.0.0.1:{port}") }
+    }
+
+    async fn bus(&self) -> SharedBus {
+        Arc::new(JetStream::connect(Options::new(self.url.clone())).await.unwrap())
+    }
+}
+
+async fn up(site: &Site, server: &Server, data: &str) -> Running {
+    std::fs::create_dir_all(site.path(data)).unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let args = ["up", "--listen", &listen, "--nats-url", &server.url];
+    site.start(site.command(&args, data), listen).await
+}
+
+fn owned(health: &Value) -> Vec<bool> {
+    let logs = health["logs"].as_array().unwrap();
+    logs.iter().map(|log| log["owned"] == true).collect()
+}
+
+fn owns_all(health: &Value) -> bool {
+    caught_up(health) && owned(health) == [true, true]
+}
+
+async fn seen(bus: &SharedBus, load: &Load, state: &str, times: usize) -> Happened {
+    loop {
+        let happened = Happened::so_far(bus).await;
+        if happened.alerts(state).len() >= times {
+            return happened;
+        }
+        load.more(10).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_second_process_takes_over_and_the_incident_stays_one() {
+    let site = Site::new("metric: web_ms\nthreshold: 1000\nwindow: 2s\nnotify: [hook]\n").await;
+    let server = Server::start(&site).await;
+    let bus = server.bus().await;
+    let first = up(&site, &server, "data").await;
+    first.until(owns_all).await;
+    let second = up(&site, &server, "data2").await;
+    second.until(|health| health["ready"] == true && owned(health) == [false, false]).await;
+    // Samples come in by the second: any process takes them, the owner decides.
+    let load = Load::start(&site, second.url());
+    load.more(20).await;
+    load.turn_slow();
+    seen(&bus, &load, "fired", 1).await;
+    first.until(owns_all).await;
+    second.until(|health| owned(health) == [false, false]).await;
+    first.kill().await;
+    second.until(owns_all).await;
+    load.turn_fast();
+    let happened = seen(&bus, &load, "resolved", 1).await;
+    let [incident] = happened.alerts("fired")[..] else { panic!("{:#?}", happened.alerts) };
+    assert_eq!(happened.alerts("resolved"), [incident]);
+    load.turn_slow();
+    let happened = seen(&bus, &load, "fired", 2).await;
+    let fired = happened.alerts("fired");
+    assert_ne!(fired[0], fired[1], "another incident");
+    load.end().await;
+    second.until(caught_up).await;
+    let told = |reason: &str| {
+        let posts = site.hook.posts("hook").into_iter();
+        posts.filter(|post| post["opsReason"] == reason).count()
+    };
+    site.hook
+        .until("hook", |post| post["opsReason"] == "fired" && post["opsIncident"] == fired[1])
+        .await;
+    assert_eq!((told("fired"), told("resolved")), (2, 1));
+    assert!(second.stop().await.success());
+}
