@@ -71,7 +71,11 @@ impl Desks {
 
     fn step(&mut self, step: &Step, part: &mut Part) -> Result<(), String> {
         let (desk, now) = self.held.as_mut().ok_or_else(not_adopted)?;
-        let outputs = guard(|| desk.step(step))?;
+        let outputs = guard(|| {
+            #[cfg(test)]
+            super::tests::panic_if_asked(step);
+            desk.step(step)
+        })?;
         let said = outputs.into_iter().zip(0..).map(|(output, index)| {
             // The desk says things in order; only their place among themselves counts.
             Said { turn: Turn::at_end(step.ended, index), output }

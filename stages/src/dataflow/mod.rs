@@ -7,6 +7,8 @@
 mod desks;
 mod gather;
 mod shards;
+#[cfg(test)]
+mod tests;
 
 use crate::error::StageError;
 use crate::log::{LogId, Step};
@@ -139,11 +141,14 @@ impl Part {
     }
 }
 
+/// Who hears of every round that is complete.
+type Hear = Box<dyn FnMut(Done) + Send>;
+
 /// The stages of a process, in the order the data meets them.
 struct Stages {
     subjects: Subjects,
     shards: u32,
-    done: Mutex<Option<Box<dyn FnMut(Done) + Send>>>,
+    done: Mutex<Option<Hear>>,
 }
 
 impl Column for Stages {

@@ -77,7 +77,11 @@ impl Shards {
 
     fn step(&mut self, shard: u32, step: &Step, part: &mut Part) -> Result<(), String> {
         let held = self.held.get_mut(&shard).ok_or_else(not_adopted)?;
-        let said: Vec<Said> = guard(|| held.step(step))?;
+        let said: Vec<Said> = guard(|| {
+            #[cfg(test)]
+            super::tests::panic_if_asked(step);
+            held.step(step)
+        })?;
         part.said.extend(said);
         part.counters = held.take_counters();
         part.position = Some(step.position());
