@@ -270,10 +270,10 @@ async fn a_reader_that_is_given_up_waiting_loses_nothing(on: &Subject) {
 
 async fn a_purged_start_shows_as_a_jump(on: &Subject) {
     for _ in 0..10 {
-        on.bus.publish(message("ops.log.0.tick", "")).await.unwrap();
+        on.bus.publish(message("ops.state.0.1.0", "")).await.unwrap();
     }
-    on.bus.purge(Stream::Log, "ops.log.0.>", 3).await.unwrap();
-    let mut reader = on.bus.read(Stream::Log, None, 2).await.unwrap();
+    on.bus.purge(Stream::State, "ops.state.0.>", 3).await.unwrap();
+    let mut reader = on.bus.read(Stream::State, None, 2).await.unwrap();
     assert_eq!(take(&mut *reader, 3).await[0].sequence, 8);
 }
 

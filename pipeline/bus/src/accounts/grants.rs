@@ -9,6 +9,8 @@ use crate::layout::{Layout, SPECS};
 pub struct Grants {
     /// Subjects it may publish to. Calls of the JetStream API and acks are publications too.
     pub publish: Vec<String>,
+    /// Subjects it may not publish to even so.
+    pub deny: Vec<String>,
     /// Subjects it may listen to.
     pub subscribe: Vec<String>,
 }
@@ -29,7 +31,18 @@ impl Grants {
             Role::Board => list.board(),
             Role::Admin => list.admin(),
         }
-        Self { publish: list.publish, subscribe: list.subscribe }
+        Self { publish: list.publish, deny: Vec::new(), subscribe: list.subscribe }
+    }
+
+    /// Takes away the durable consumers of others: their work, their settings, their existence.
+    pub(super) fn leave_alone(&mut self, stream: &str, durables: &[String]) {
+        for durable in durables {
+            for call in ["INFO", "MSG.NEXT", "DELETE"] {
+                self.deny.push(format!("$JS.API.CONSUMER.{call}.{stream}.{durable}"));
+            }
+            self.deny.push(format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}"));
+            self.deny.push(format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}.>"));
+        }
     }
 }
 
@@ -91,7 +104,7 @@ impl List<'_> {
             self.call("STREAM.MSG.GET", spec.stream, "");
         }
         self.work(Stream::Events, "withdraw", "rollback.*.withdraw");
-        for stream in [Stream::Log, Stream::Desk, Stream::Events, Stream::State] {
+        for stream in [Stream::Desk, Stream::Events, Stream::State] {
             self.call("STREAM.PURGE", stream, "");
         }
     }

@@ -6,8 +6,14 @@
 //! `DIRECT.GET.<stream>.<subject>` ([`Role::scoped_reads`]) and hand out their one durable by its exact name.
 //! Everybody has an inbox of their own, so nobody reads another's answers.
 //!
-//! Known limit: whoever may create a consumer may have it deliver what they can read to any subject. Only
-//! the owner, the board and durable consumers of exact name and filter may create one.
+//! A permission says what may be published, not where the answer goes: with `ops.own.desk` as the reply subject of
+//! a sample, the server itself stores its ack there (tried on 2.15.1: the desk never started again). So services,
+//! readers, people and collectors live in accounts of their own that import exactly what each may say; answers
+//! return into that account, and reach nothing but what it may say anyway.
+//!
+//! Known limits: agents and notifiers share the account of the streams with owner, board and admin, because their
+//! durable consumers did not hand out work through imports (tried); their answers can still be led astray.
+//! Whoever may create a consumer may have it deliver what they can read to any subject.
 
 mod grants;
 mod keys;
@@ -15,7 +21,9 @@ mod keys;
 pub use grants::Grants;
 pub use keys::{Keys, KeysError};
 
+use crate::Stream;
 use crate::layout::Layout;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// A role on the bus.
@@ -79,6 +87,14 @@ impl Role {
         }
     }
 
+    /// Whether it lives in an account of its own, apart from the streams.
+    pub const fn own_account(self) -> bool {
+        match self {
+            Self::Publisher | Self::Reader | Self::Person | Self::Collector => true,
+            Self::Agent | Self::Notifier | Self::Owner | Self::Board | Self::Admin => false,
+        }
+    }
+
     /// Whether it may read single subjects only.
     pub const fn scoped_reads(self) -> bool {
         match self {
@@ -106,33 +122,118 @@ pub struct Identity {
 
 /// The text of `accounts.conf`. The first publisher is also who comes without credentials.
 pub fn accounts_conf(layout: &Layout, identities: &[Identity]) -> String {
+    let (narrow, wide): (Vec<_>, Vec<_>) =
+        identities.iter().partition(|identity| identity.role.own_account());
     let mut text = String::from(
         "# Generated from the table of roles in pipeline/bus/src/accounts/. Do not edit: change the table.\n\
          # Each user is an nkey: its public half stands here, its seed stays with who uses it.\n\
+         # OPS has the streams. Services, readers, people and collectors have accounts of their own, so that answers cannot be led astray.\n\
          accounts {\n  OPS {\n    jetstream: enabled\n    users: [\n",
     );
-    for identity in identities {
-        let grants = Grants::of(identity.role, &identity.name, layout);
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "      # {} {}", identity.role.name(), identity.name);
-        let _ = writeln!(text, "      {{ nkey: {}, permissions: {{", identity.public_key);
-        list(&mut text, "publish", &grants.publish);
-        list(&mut text, "subscribe", &grants.subscribe);
-        text.push_str("      } }\n");
+    for identity in &wide {
+        let mut grants = Grants::of(identity.role, &identity.name, layout);
+        if matches!(identity.role, Role::Owner | Role::Board) {
+            let others = identities.iter().filter(|other| other.role != identity.role);
+            let durables: Vec<String> = others.filter_map(Identity::durable).collect();
+            grants.leave_alone(&layout.stream_name(Stream::Events), &durables);
+        }
+        user(&mut text, identity, &grants);
     }
-    text.push_str("    ]\n  }\n  SYS {}\n}\nsystem_account: SYS\n");
+    text.push_str("    ]\n    exports: [\n");
+    let narrow: Vec<_> = narrow
+        .into_iter()
+        .map(|identity| (identity, Grants::of(identity.role, &identity.name, layout)))
+        .collect();
+    let exports: BTreeSet<String> = narrow.iter().flat_map(|(_, grants)| exports(grants)).collect();
+    for export in exports {
+        line(&mut text, 6, &export);
+    }
+    text.push_str("    ]\n  }\n");
+    for (identity, grants) in &narrow {
+        line(&mut text, 2, &format!("{} {{", identity.account()));
+        text.push_str("    users: [\n");
+        user(&mut text, identity, grants);
+        text.push_str("    ]\n    imports: [\n");
+        for import in imports(grants) {
+            line(&mut text, 6, &import);
+        }
+        text.push_str("    ]\n  }\n");
+    }
+    text.push_str("  SYS {}\n}\nsystem_account: SYS\n");
     if let Some(publisher) = identities.iter().find(|identity| identity.role == Role::Publisher) {
-        let _ = writeln!(text, "no_auth_user: {}", publisher.public_key);
+        line(&mut text, 0, &format!("no_auth_user: {}", publisher.public_key));
     }
     text
 }
 
-fn list(text: &mut String, name: &str, subjects: &[String]) {
-    let _ = writeln!(text, "        {name}: {{ allow: [");
-    for subject in subjects {
-        let _ = writeln!(text, "          \"{subject}\"");
+impl Identity {
+    /// Its account, where it has one of its own.
+    fn account(&self) -> String {
+        let role = self.role.name().to_uppercase();
+        match self.name.as_str() {
+            "-" | "*" => role,
+            name => format!("{role}_{name}"),
+        }
     }
-    text.push_str("        ] }\n");
+
+    /// The durable consumer its work comes from.
+    fn durable(&self) -> Option<String> {
+        match self.role {
+            Role::Agent => Some(format!("agent-{}", self.name)),
+            Role::Notifier => Some("notifier".to_owned()),
+            Role::Owner => Some("withdraw".to_owned()),
+            Role::Publisher
+            | Role::Reader
+            | Role::Person
+            | Role::Collector
+            | Role::Board
+            | Role::Admin => None,
+        }
+    }
+}
+
+/// What the account of the streams lets others say and hear.
+fn exports(grants: &Grants) -> impl Iterator<Item = String> {
+    let said = grants.publish.iter().map(|subject| format!("{{ service: \"{subject}\" }}"));
+    said.chain(heard(grants).map(|subject| format!("{{ stream: \"{subject}\" }}")))
+}
+
+/// The same, seen from the account of a narrow role. One subject may not be imported twice.
+fn imports(grants: &Grants) -> impl Iterator<Item = String> {
+    let from = |kind: &str, subject: &String| {
+        format!("{{ {kind}: {{ account: OPS, subject: \"{subject}\" }} }}")
+    };
+    let said = grants.publish.iter().map(move |subject| from("service", subject));
+    said.chain(heard(grants).map(move |subject| from("stream", subject)))
+}
+
+fn heard(grants: &Grants) -> impl Iterator<Item = &String> {
+    grants.subscribe.iter().filter(|subject| !subject.starts_with("_INBOX"))
+}
+
+fn user(text: &mut String, identity: &Identity, grants: &Grants) {
+    line(text, 6, &format!("# {} {}", identity.role.name(), identity.name));
+    line(text, 6, &format!("{{ nkey: {}, permissions: {{", identity.public_key));
+    let list = |subjects: &[String]| {
+        subjects.iter().map(|subject| format!("          \"{subject}\"\n")).collect::<String>()
+    };
+    let (allow, deny) = (list(&grants.publish), list(&grants.deny));
+    if deny.is_empty() {
+        line(text, 8, &format!("publish: {{ allow: [\n{allow}        ] }}"));
+    } else {
+        line(
+            text,
+            8,
+            &format!("publish: {{ allow: [\n{allow}        ], deny: [\n{deny}        ] }}"),
+        );
+    }
+    line(text, 8, &format!("subscribe: {{ allow: [\n{}        ] }}", list(&grants.subscribe)));
+    line(text, 6, "} }");
+}
+
+fn line(text: &mut String, indent: usize, content: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{:indent$}{content}", "");
 }
 
 #[cfg(test)]
