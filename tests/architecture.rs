@@ -1,5 +1,7 @@
 //! Who may import whom, and what only one crate may touch. The rules stand in ARCHITECTURE.md.
 
+#![allow(clippy::unwrap_used)]
+
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
 

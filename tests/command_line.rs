@@ -1,5 +1,7 @@
 //! The built binary when things are wrong, and its small commands: one clear line, a distinct exit code.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::net::TcpListener;

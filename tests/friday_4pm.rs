@@ -1,5 +1,7 @@
 //! The story of the README, as a person lives it: the built binary, a real NATS server, a real browser.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use serde_json::Value;

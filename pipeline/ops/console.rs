@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use stages::number;
 use stages::subject::Subjects;
 use stages::time::Time;
-use stages::wire::{AlertEvent, AlertState, RollbackEvent, RollbackState};
+use stages::wire::{AlertEvent, AlertState, Forbidden, RollbackEvent, RollbackState};
 use std::io::Write;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
 /// The line for a rollback event; none for the bookkeeping in between.
 pub fn rollback_line(event: &RollbackEvent, zone: &TimeZone) -> Option<String> {
     let clock = clock(event.time, zone);
-    let why = [event.why.map(|why| format!("{why:?}")), event.detail.clone()];
+    let why = [event.why.map(word), event.detail.clone()];
     let why: Vec<String> = why.into_iter().flatten().collect();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(": ")) };
     let script = format!("EXEC  {}", event.script);
@@ -81,6 +81,12 @@ pub fn rollback_line(event: &RollbackEvent, zone: &TimeZone) -> Option<String> {
         | RollbackState::Recovered => return None,
     };
     Some(format!("[{clock}] {line}"))
+}
+
+/// The wire's word for a reason, as people read it.
+fn word(why: Forbidden) -> String {
+    let word = serde_json::to_value(why).ok().and_then(|word| word.as_str().map(str::to_owned));
+    word.unwrap_or_default().replace('_', " ")
 }
 
 fn clock(time: Time, zone: &TimeZone) -> String {
@@ -167,6 +173,7 @@ mod tests {
             labels: Default::default(),
             notified: vec!["oncall@opm.gov".into()],
             untold: None,
+            folded: Vec::new(),
             detail: None,
         }
     }
@@ -186,6 +193,8 @@ mod tests {
             exit_code: None,
             detail: None,
             evidence: None,
+            notified: Vec::new(),
+            untold: None,
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// Labels of a sample.
+pub type Labels<'a> = Vec<(&'a str, String)>;
+
 /// A page of metrics being written.
 #[derive(Default)]
 pub struct Exposition(String);
@@ -12,7 +15,7 @@ impl Exposition {
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Vec<(&'a str, String)>, f64)>,
+        samples: impl IntoIterator<Item = (Labels<'a>, f64)>,
     ) {
         self.family(name, "counter", help, samples);
     }
@@ -22,18 +25,13 @@ impl Exposition {
         &mut self,
         name: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Vec<(&'a str, String)>, f64)>,
+        samples: impl IntoIterator<Item = (Labels<'a>, f64)>,
     ) {
         self.family(name, "gauge", help, samples);
     }
 
     /// A histogram: samples with the suffix of their name.
-    pub fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: Vec<(&str, Vec<(&str, String)>, f64)>,
-    ) {
+    pub fn histogram(&mut self, name: &str, help: &str, samples: Vec<(&str, Labels<'_>, f64)>) {
         self.head(name, "histogram", help);
         for (suffix, labels, value) in samples {
             self.sample(&format!("{name}{suffix}"), &labels, value);
@@ -50,7 +48,7 @@ impl Exposition {
         name: &str,
         kind: &str,
         help: &str,
-        samples: impl IntoIterator<Item = (Vec<(&'a str, String)>, f64)>,
+        samples: impl IntoIterator<Item = (Labels<'a>, f64)>,
     ) {
         self.head(name, kind, help);
         for (labels, value) in samples {
@@ -73,7 +71,7 @@ impl Exposition {
 }
 
 /// A single sample without labels.
-pub fn one(value: f64) -> [(Vec<(&'static str, String)>, f64); 1] {
+pub fn one(value: f64) -> [(Labels<'static>, f64); 1] {
     [(Vec::new(), value)]
 }
 

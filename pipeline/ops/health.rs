@@ -116,47 +116,40 @@ async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
         .into_response()
 }
 
+/// Name, help, and what it is of a log.
+type OfLog = (&'static str, &'static str, fn(&LogHealth) -> f64);
+
+const LOG_GAUGES: [OfLog; 6] = [
+    ("ops_log_owned", "Whether this process owns the log.", |log| f64::from(log.owned)),
+    ("ops_log_position", "Last entry whose outputs are out.", |log| log.position as f64),
+    ("ops_log_lag_entries", "Entries stored, not worked off.", |log| log.lag_entries as f64),
+    ("ops_log_lag_seconds", "How far log time is behind.", |log| log.lag_seconds),
+    ("ops_log_poisoned", "Whether it stands still.", |log| f64::from(log.poisoned.is_some())),
+    ("ops_series", "Series known.", |log| log.counters.series as f64),
+];
+
+const LOG_COUNTERS: [OfLog; 8] = [
+    ("ops_samples_total", "Samples placed into windows.", |log| log.counters.samples as f64),
+    ("ops_samples_late_total", "Samples too old to count.", |log| log.counters.late as f64),
+    ("ops_samples_repeated_total", "Repeats dropped.", |log| log.counters.repeated as f64),
+    ("ops_evaluations_total", "Evaluations of rules.", |log| log.counters.evaluations as f64),
+    ("ops_committed_total", "Messages committed.", |log| log.committed as f64),
+    ("ops_data_gaps_total", "Holes of missing entries.", |log| log.data_gaps as f64),
+    ("ops_snapshots_total", "Snapshots stored.", |log| log.snapshots as f64),
+    ("ops_ticks_total", "Ticks sent.", |log| log.ticks as f64),
+];
+
 fn engine_metrics(page: &mut Exposition, health: &Health) {
     let logs = &health.logs;
     let of = |value: fn(&LogHealth) -> f64| {
         logs.iter().map(move |log| (vec![("log", log.log.to_string())], value(log)))
     };
-    page.gauge(
-        "ops_log_owned",
-        "Whether this process owns the log.",
-        of(|log| f64::from(log.owned)),
-    );
-    page.gauge(
-        "ops_log_position",
-        "Last entry whose outputs are out.",
-        of(|log| log.position as f64),
-    );
-    page.gauge(
-        "ops_log_lag_entries",
-        "Entries stored and not worked off.",
-        of(|log| log.lag_entries as f64),
-    );
-    page.gauge("ops_log_lag_seconds", "How far log time is behind.", of(|log| log.lag_seconds));
-    page.gauge(
-        "ops_log_poisoned",
-        "Whether the log stands still after a fault.",
-        of(|log| f64::from(log.poisoned.is_some())),
-    );
-    page.counter(
-        "ops_samples_total",
-        "Samples placed into windows.",
-        of(|log| log.counters.samples as f64),
-    );
-    page.counter(
-        "ops_samples_late_total",
-        "Samples too old for every window.",
-        of(|log| log.counters.late as f64),
-    );
-    page.counter(
-        "ops_samples_repeated_total",
-        "Repeats dropped.",
-        of(|log| log.counters.repeated as f64),
-    );
+    for (name, help, value) in LOG_GAUGES {
+        page.gauge(name, help, of(value));
+    }
+    for (name, help, value) in LOG_COUNTERS {
+        page.counter(name, help, of(value));
+    }
     let refused = logs.iter().flat_map(|log| {
         let reasons = log.counters.refused.iter();
         reasons.map(|(reason, count)| {
@@ -164,38 +157,24 @@ fn engine_metrics(page: &mut Exposition, health: &Health) {
         })
     });
     page.counter("ops_samples_refused_total", "Samples refused by the engine.", refused);
-    page.counter(
-        "ops_evaluations_total",
-        "Evaluations of a rule and group.",
-        of(|log| log.counters.evaluations as f64),
-    );
-    page.gauge("ops_series", "Series known.", of(|log| log.counters.series as f64));
+    alert_metrics(page, logs);
+    timing(page, "ops_step_seconds", "From feeding a step until it was done.", logs, |l| &l.steps);
+    timing(page, "ops_commit_seconds", "Commits, retries included.", logs, |l| &l.commits);
+    page.counter("ops_relayed_total", "Messages relayed between logs.", one(health.relayed as f64));
+    let dropped = one(health.dropped as f64);
+    page.counter("ops_dropped_total", "Rollups and dead letters given up.", dropped);
+}
+
+fn alert_metrics(page: &mut Exposition, logs: &[LogHealth]) {
     let axes = ["unknown", "ok", "pending", "firing", "recovering"];
     let alerts = logs.iter().flat_map(|log| {
         let counts = axes.iter().zip(log.counters.alerts);
         counts.map(|(axis, count)| {
-            (vec![("log", log.log.to_string()), ("state", (*axis).to_owned())], count as f64)
+            let labels = vec![("log", log.log.to_string()), ("state", (*axis).to_owned())];
+            (labels, count as f64)
         })
     });
     page.gauge("ops_alerts", "Alerts known, by state.", alerts);
-    timing(page, "ops_step_seconds", "From feeding a step until it was worked off.", logs, |log| {
-        &log.steps
-    });
-    timing(page, "ops_commit_seconds", "Commits, retries included.", logs, |log| &log.commits);
-    page.counter("ops_committed_total", "Messages committed.", of(|log| log.committed as f64));
-    page.counter(
-        "ops_data_gaps_total",
-        "Holes of missing entries.",
-        of(|log| log.data_gaps as f64),
-    );
-    page.counter("ops_snapshots_total", "Snapshots stored.", of(|log| log.snapshots as f64));
-    page.counter("ops_ticks_total", "Ticks sent.", of(|log| log.ticks as f64));
-    page.counter("ops_relayed_total", "Messages relayed between logs.", one(health.relayed as f64));
-    page.counter(
-        "ops_dropped_total",
-        "Rollups and dead letters given up.",
-        one(health.dropped as f64),
-    );
 }
 
 /// A timing as Prometheus's classic histogram.

@@ -61,10 +61,7 @@ fn print_status(health: &Value, overview: &Value, ready: bool) {
     for why in health["why"].as_array().into_iter().flatten() {
         println!("  {}", word(why));
     }
-    println!(
-        "{:<8} {:>12} {:>8} {:>10} {:>8}  {}",
-        "LOG", "POSITION", "LAG", "SAMPLES", "SERIES", "OWNED"
-    );
+    println!("LOG          POSITION      LAG    SAMPLES   SERIES  OWNED");
     for log in health["logs"].as_array().into_iter().flatten() {
         let number = |field: &str| log[field].as_u64().unwrap_or_default();
         let (position, lag) = (number("position"), number("lag_entries"));

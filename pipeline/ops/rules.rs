@@ -77,7 +77,8 @@ async fn list(url: &str, format: Format) -> Result<(), Failure> {
         println!("{}", json!({ "revision": overview["revision"], "rules": rules }));
         return Ok(());
     }
-    println!("{:<28} {:<11} {:<28} {:>10}  {}", "RULE", "STATE", "METRIC", "THRESHOLD", "ACTION");
+    let [rule, state, metric] = ["RULE", "STATE", "METRIC"];
+    println!("{rule:<28} {state:<11} {metric:<28}  THRESHOLD  ACTION");
     for rule in &rules {
         let text = |field: &str| rule[field].as_str().unwrap_or("-").to_owned();
         let state = rule["alerts"].as_array().and_then(|alerts| alerts.first());

@@ -6,12 +6,13 @@ use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
 use crate::{console, load};
 use axum::Router;
-use bus::accounts;
+use bus::{SharedBus, accounts};
 use collector::{CollectorLimits, CollectorOptions, Token};
 use engine::{Engine, EngineOptions, current_settings};
 use notify::{Notifier, NotifierOptions, Retry};
 use rollback::{Agent, AgentOptions};
 use settings::{Loaded, OpsConfig, Role};
+use stages::subject::Subjects;
 use stages::subject::fnv1a_32;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -144,21 +145,7 @@ async fn start(
     }
     if ops.roles.contains(&Role::Notifier) {
         let bus = connection.in_role(accounts::Role::Notifier).await?;
-        let notifier = Notifier::start(NotifierOptions {
-            bus,
-            subjects: subjects.clone(),
-            endpoints: loaded.endpoints.clone(),
-            config: ops.notify.clone(),
-            fallback: loaded.settings.fallback_receiver.clone(),
-            outbox: Some(ops.data.join("outbox")),
-            mail_certificates: None,
-            board_url: ops.public_url.clone(),
-            late_after: loaded.settings.limits.notify_max_age.as_std(),
-            retry: Retry::default(),
-        });
-        parts
-            .notifier
-            .set(notifier.map_err(|error| Failure::new(Kind::Settings, error.to_string()))?);
+        parts.notifier.set(start_notifier(loaded, bus, subjects.clone())?);
     }
     if ops.roles.contains(&Role::Agent) {
         let agent = Agent::start(AgentOptions {
@@ -182,6 +169,27 @@ async fn start(
         board = Some(running);
     }
     Ok(Running { parts, routes, _board: board })
+}
+
+fn start_notifier(
+    loaded: &Loaded,
+    bus: SharedBus,
+    subjects: Subjects,
+) -> Result<Notifier, Failure> {
+    let ops = &loaded.ops;
+    let started = Notifier::start(NotifierOptions {
+        bus,
+        subjects,
+        endpoints: loaded.endpoints.clone(),
+        config: ops.notify.clone(),
+        fallback: loaded.settings.fallback_receiver.clone(),
+        outbox: Some(ops.data.join("outbox")),
+        mail_certificates: None,
+        board_url: ops.public_url.clone(),
+        late_after: loaded.settings.limits.notify_max_age.as_std(),
+        retry: Retry::default(),
+    });
+    started.map_err(|error| Failure::new(Kind::Settings, error.to_string()))
 }
 
 /// The collector's token, if one is asked for.

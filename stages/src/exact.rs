@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(sum(&[f64::MAX, f64::MAX]).value(), f64::INFINITY);
         assert_eq!(sum(&[5e-324, 5e-324]).value(), 1e-323);
         assert_eq!(sum(&[-0.25, -0.5]).value(), -0.75);
-        assert_eq!(sum(&vec![0.1; 10]).value(), 1.0);
+        assert_eq!(sum(&[0.1; 10]).value(), 1.0);
     }
 
     #[test]

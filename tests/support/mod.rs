@@ -1,5 +1,7 @@
 //! What the black-box tests share: a running lab, and a browser.
 
+#![allow(clippy::unwrap_used, dead_code, reason = "a test; each uses its part of this")]
+
 pub mod browser;
 
 use std::net::TcpListener;

@@ -4,9 +4,10 @@ use super::*;
 use crate::time::Time;
 use proptest::prelude::*;
 
-fn read(
-    bytes: &[u8],
-) -> Result<Vec<(String, Kind, Option<Time>, f64, Option<String>)>, BatchError> {
+/// Key, kind, time, value, id.
+type Row = (String, Kind, Option<Time>, f64, Option<String>);
+
+fn read(bytes: &[u8]) -> Result<Vec<Row>, BatchError> {
     let mut all = Vec::new();
     for section in Batch::parse(bytes)?.sections() {
         let mut cache = TableCache::default();

@@ -98,7 +98,8 @@ fn merge(old: &[(Bucket, u32)], new: &[(Bucket, u32)]) -> Vec<(Bucket, u32)> {
             std::cmp::Ordering::Greater => merged.extend(new.next()),
             std::cmp::Ordering::Equal => {
                 merged.push((a.0, a.1.saturating_add(b.1)));
-                (old.next(), new.next());
+                old.next();
+                new.next();
             }
         }
     }
