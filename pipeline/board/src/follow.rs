@@ -5,7 +5,7 @@ use crate::live::Live;
 use bus::{BusError, Message, Stream};
 use stages::rollup::{RollupPack, Tier};
 use stages::series::split_key;
-use stages::wire::{AlertEvent, RollbackEvent};
+use stages::wire::{AlertEvent, RollbackEvent, ShardEvent};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows all three until the process ends.
 pub async fn follow(shared: Arc<Shared>) {
+    // What is in force comes first: an alert's move is only shown for a rule that is known.
+    let subject = shared.subjects.of("desk.settings");
+    if let Ok(Some(newest)) = shared.bus.last(Stream::Desk, &subject).await {
+        take(&shared, Stream::Desk, &newest);
+    }
     tokio::join!(
         keep(&shared, Stream::Desk, u64::MAX),
         keep(&shared, Stream::Events, EVENTS_BACK),
@@ -63,6 +68,11 @@ fn take(shared: &Shared, stream: Stream, message: &Message) {
     } else if rest == ".desk.settings" {
         if let Ok(settings) = serde_json::from_slice(&message.payload) {
             shared.known().take_settings(settings);
+            shared.live.send(Live::Changed);
+        }
+    } else if rest.starts_with(".transition.") {
+        if let Ok(ShardEvent::Transition(moved)) = serde_json::from_slice(&message.payload) {
+            shared.known().take_transition(*moved);
             shared.live.send(Live::Changed);
         }
     } else if rest.starts_with(".alert.") {

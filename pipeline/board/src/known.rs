@@ -4,9 +4,10 @@
 //! nothing: what it shows is what the desk said.
 
 use serde::Serialize;
+use stages::series::Labels;
 use stages::settings::{Action, Rule, Settings};
 use stages::time::Time;
-use stages::wire::{AlertEvent, AlertState, RollbackEvent, RollbackState};
+use stages::wire::{AlertEvent, AlertState, Evidence, RollbackEvent, RollbackState, Transition};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Events kept for the list and the chart's markers: about a day of a busy site, under 1 MiB.
@@ -107,11 +108,51 @@ impl Known {
             detail: event.detail.clone(),
         };
         if event.state != AlertState::Notice {
-            let group = group_text(&event);
+            let group = group_text(&event.group);
             self.alerts.insert((event.rule.clone(), group.clone()), AlertNow { group, event });
         }
         self.remember(line.clone());
         line
+    }
+
+    /// Takes where an alert moved: it shows in the state, people are told by the desk's events.
+    pub fn take_transition(&mut self, moved: Transition) {
+        let Some(rule) = self.settings.rules.iter().find(|rule| rule.name == moved.rule) else {
+            return;
+        };
+        let group = group_text(&moved.group);
+        let key = (moved.rule.clone(), group.clone());
+        let alert = self.alerts.entry(key).or_insert_with(|| AlertNow {
+            group,
+            event: AlertEvent {
+                schema: moved.schema,
+                state: AlertState::Calm,
+                incident: None,
+                rule: moved.rule,
+                metric: rule.metric.clone(),
+                group: moved.group,
+                severity: moved.severity,
+                time: moved.time,
+                position: moved.position,
+                opened: None,
+                axis: moved.to,
+                data: moved.data,
+                cause: Some(moved.cause),
+                level: None,
+                threshold: rule.threshold,
+                unit: rule.unit_shown().to_owned(),
+                evidence: Evidence::default(),
+                runbook: rule.runbook.clone(),
+                labels: rule.labels.clone(),
+                notified: Vec::new(),
+                folded: Vec::new(),
+                untold: None,
+                detail: None,
+            },
+        });
+        let now = &mut alert.event;
+        (now.axis, now.data, now.time) = (moved.to, moved.data, moved.time);
+        (now.level, now.evidence) = (moved.evidence.level, moved.evidence);
     }
 
     /// Takes a rollback event; returns its line for those who watch live.
@@ -222,9 +263,8 @@ fn action_name(rule: &Rule) -> Option<String> {
     rule.action.as_ref().map(|Action::Rollback(plan)| format!("ROLLBACK:{plan}"))
 }
 
-fn group_text(event: &AlertEvent) -> String {
-    let pairs: Vec<String> =
-        event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
+fn group_text(group: &Labels) -> String {
+    let pairs: Vec<String> = group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join(", ")
 }
 

@@ -181,6 +181,29 @@ async fn alerts_move_the_state_and_shade_the_time_between() {
     assert_eq!(overview["events"][0]["state"], "resolved", "newest first");
 }
 
+#[tokio::test]
+async fn a_healthy_alert_is_shown_as_ok_before_anybody_was_ever_told_of_it() {
+    let site = site(async |bus, subjects| {
+        let rules = vec![std::sync::Arc::new(rule())];
+        let settings = stages::settings::Settings { rules, ..Default::default() };
+        let settings = serde_json::to_value(settings).unwrap();
+        publish(bus, subjects.of("desk.settings"), settings).await;
+        let seen = alert("calm", Time::from_millis(1_000_000), 110.0);
+        let moved = json!({
+            "type": "transition", "schema": 1, "shard": 0, "position": 7, "time": seen["time"],
+            "rule": "county_api", "group": {}, "severity": "critical", "from": "unknown",
+            "to": "ok", "cause": "first_data", "data": "fresh", "flapping": false,
+            "incident": null, "evidence": seen["evidence"],
+        });
+        publish(bus, subjects.transition(0), moved).await;
+    })
+    .await;
+    let state = |answer: &Value| answer["rules"][0]["alerts"][0]["axis"].clone();
+    let answer = site.until("/api/overview", |answer| state(answer) == "ok").await;
+    assert_eq!(answer["rules"][0]["alerts"][0]["level"], 110.0);
+    assert_eq!(answer["events"], json!([]), "nobody is told");
+}
+
 fn rule() -> stages::settings::Rule {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let loaded = settings::load_with(&settings::Layout::at(root), |_| None).unwrap();

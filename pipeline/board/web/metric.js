@@ -174,10 +174,10 @@ function takePane(pane) {
   while (start.length && start[0] < oldest) Object.values(history.panes).forEach((column) => column.shift());
 }
 
-function takeEvent(event) {
-  if (!history || event.metric !== metric) return;
-  // State, shading and marks come from one place: the answer of the server.
-  load().catch(() => {});
+/** State, shading and marks come from one place, the answer of the server; many changes are one reload. */
+let due = null;
+function reload() {
+  due ??= setTimeout(() => { due = null; load().catch(() => {}); }, 250);
 }
 
 byId("metric").textContent = metric;
@@ -185,10 +185,10 @@ document.title = `${metric} - HMS-OPS`;
 let frame = null;
 const later = () => { frame ??= requestAnimationFrame(() => { frame = null; if (history) { redraw(); showNow(); } }); };
 follow(`/api/live?metric=${encodeURIComponent(metric)}`, {
-  open: () => load().catch(() => {}),
+  open: reload,
   pane: (pane) => { takePane(pane); later(); },
-  event: takeEvent,
-  changed: () => load().catch(() => {}),
+  event: (event) => { if (event.metric === metric) reload(); },
+  changed: reload,
 });
 setInterval(later, 5000);
 new ResizeObserver(() => charts.forEach((chart) => chart.setSize({ width: byId("values").clientWidth || 300, height: chart.height }))).observe(byId("values"));
