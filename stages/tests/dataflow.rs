@@ -203,6 +203,23 @@ fn rollups_hold_the_same_on_any_number_of_workers() {
 }
 
 #[test]
+fn rollups_lose_nothing_by_a_restart() {
+    let steps = random_log(9);
+    let whole = run(1, std::iter::once(adopt(None)).chain(steps.iter().map(feed)).collect());
+    let expected = merged(&whole);
+    for at in (1..steps.len()).step_by(steps.len() / 9) {
+        let (before, after) = steps.split_at(at);
+        let first = std::iter::once(adopt(None)).chain(before.iter().map(feed));
+        let ask = std::iter::once(vec![Feed::Snapshot(LogId::Shard(0))]);
+        let mut done = run(2, first.chain(ask).collect());
+        let chunks = done.last().and_then(|done| done.snapshot.clone());
+        let rest = std::iter::once(adopt(chunks)).chain(after.iter().map(feed));
+        done.extend(run(2, rest.collect()));
+        assert!(merged(&done) == expected, "after step {at}");
+    }
+}
+
+#[test]
 fn rollups_of_a_metric_somebody_looks_at_carry_histograms() {
     let mut bench = Bench::new();
     bench.settings(START, &settings(vec![rule("slow", &json!({}))]));

@@ -1,6 +1,7 @@
 //! Panes: those open, and closed ones kept for late samples.
 
-use crate::batch::varint;
+use crate::batch::BatchError;
+use crate::batch::varint::{self, Cursor};
 use crate::exact::Sum;
 use crate::histogram::{Bucket, Counts};
 
@@ -53,6 +54,32 @@ impl Pane {
         }
     }
 
+    /// Appends it to a snapshot, with its sum as exact as it is.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        varint::put(out, self.count);
+        self.sum.save(out);
+        for value in [self.min, self.max] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        out.push(u8::from(self.histogram.is_some()));
+        if let Some(histogram) = &self.histogram {
+            // Writing sorts what has been added lately; a snapshot changes nothing.
+            histogram.clone().save(out);
+        }
+    }
+
+    /// Reads what [`Self::save`] appended over what is there.
+    pub(super) fn load(&mut self, cursor: &mut Cursor<'_>) -> Result<(), BatchError> {
+        self.count = cursor.unsigned()?;
+        self.sum = Sum::load(cursor)?;
+        (self.min, self.max) = (cursor.float()?, cursor.float()?);
+        self.histogram = match cursor.byte()? {
+            0 => None,
+            _ => Some(Box::new(Counts::load(cursor)?)),
+        };
+        Ok(())
+    }
+
     pub(super) fn write(&mut self, out: &mut Vec<u8>) {
         varint::put(out, self.count);
         for value in [self.sum.value(), self.min, self.max] {
@@ -98,6 +125,12 @@ impl Slice {
     }
 
     /// The pane of a series, if there is one.
+    pub(super) fn get(&self, series: u32) -> Option<&Pane> {
+        let place = *self.places.get(series as usize)?;
+        self.panes.get((place as usize).checked_sub(1)?)
+    }
+
+    /// The same, to be changed.
     #[inline]
     pub(super) fn find(&mut self, series: u32) -> Option<&mut Pane> {
         let place = *self.places.get(series as usize)?;

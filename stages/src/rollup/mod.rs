@@ -17,6 +17,7 @@
 
 mod kept;
 mod pack;
+mod save;
 #[cfg(test)]
 mod tests;
 
@@ -115,6 +116,8 @@ struct OneTier {
     slices: BTreeMap<i64, Slice>,
     /// Panes before this have been emitted, and fed to the coarser tier.
     emitted: i64,
+    /// Panes before this are gone since a restart: a late sample would say them anew in part.
+    gone: i64,
 }
 
 /// A pane to emit: the rank of its series, its series, its number.
@@ -165,7 +168,7 @@ impl Rollups {
         let Some(Some(named)) = self.series.get(series as usize) else { return };
         for (tier, one) in Tier::ALL.into_iter().zip(&mut self.tiers) {
             let number = time.0.div_euclid(tier.width().0);
-            if number >= one.emitted.saturating_sub(tier.kept()) {
+            if number >= one.emitted.saturating_sub(tier.kept()).max(one.gone) {
                 one.slices.entry(number).or_default().pane(series, named.wanted).add(value);
             }
             // A pane not emitted yet will be fed to the coarser tier whole.

@@ -2,7 +2,7 @@
 //!
 //! One stream for what is the same on every worker, one per slice for the metrics in it, each compressed and
 //! cut into chunks. So the chunks do not depend on the number of workers, and a worker reads only its slices.
-//! Not saved: rollups (idempotent: the panes open at the snapshot are the only ones that lose something).
+//! Of the rollups the open panes are saved; closed ones are on the bus, whole.
 
 use super::metric::{Group, Metric, Series, View, ViewKey};
 use super::repeats::{Clients, Ids};
@@ -63,6 +63,7 @@ impl Shard {
             bytes.ok_or_else(|| StageError::Snapshot(format!("stream {number} is missing")))
         };
         shard.load_common(stream(COMMON)?).map_err(bad)?;
+        shard.rollups.resume(shard.now());
         for slice in (0..SLICES).filter(|slice| shard.place.owns(*slice)).collect::<Vec<_>>() {
             shard.load_slice(slice, stream(slice as u8)?).map_err(bad)?;
         }
@@ -153,6 +154,7 @@ impl Shard {
         }
         put(out, metric.watches.len() as u64);
         metric.watches.iter().for_each(|id| save_watching(&self.watches[*id], out));
+        metric.series.values().for_each(|id| self.rollups.save(*id, out));
     }
 
     fn load_metric(&mut self, cursor: &mut Cursor<'_>) -> Result<(), BatchError> {
@@ -178,6 +180,9 @@ impl Shard {
         }
         for _ in 0..cursor.count(4)? {
             self.load_watching(id, cursor)?;
+        }
+        for series in self.metrics[id].series.values() {
+            self.rollups.load(*series, cursor)?;
         }
         Ok(())
     }
