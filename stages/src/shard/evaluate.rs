@@ -67,7 +67,8 @@ fn sight(group: &Group, view: &View, reading: &Reading, now: Time) -> Sight {
         value: reading.value,
         last: group.last,
         armed: group.armed,
-        siblings: view.last.filter(|_| !view.key.group_by.is_empty()),
+        // None has reported yet: as if the last did long ago, so that it is looked for all the same.
+        siblings: (!view.key.group_by.is_empty()).then(|| view.last.unwrap_or_default()),
     }
 }
 

@@ -1,0 +1,270 @@
+//! The shard against a reference that keeps every sample and works every window out anew.
+//!
+//! The reference is written from the rules' meaning, not from the code: it holds plain lists, adds up what lies in the
+//! window at each instant, and follows one alert at a time. Logs are random: late, repeated, disordered, negative
+//! and extreme samples under random rules. Transitions and their evidence must be the same.
+//!
+//! Everything in these logs happens at whole tenths of a second of log time, as panes, clocks and steps do. So the
+//! reference walks from tenth to tenth and asks at each what has changed.
+
+mod reference_model;
+mod shard_script;
+
+use bytes::Bytes;
+use reference_model::{Model, Row};
+use serde_json::{Value, json};
+use shard_script::{Bench, Dice, START, rule, settings};
+use stages::log::EntryKind;
+use stages::settings::Rule;
+use stages::time::{Span, Time};
+use stages::wire::ShardEvent;
+use std::collections::BTreeMap;
+
+/// What kind of numbers a log has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Profile {
+    /// Small whole ones of both signs.
+    Plain,
+    /// From the ends of the range, too.
+    Extreme,
+    /// Counters that only rise, in any order.
+    Counter,
+    /// Counters that start again, in order.
+    Resets,
+}
+
+const EXTREMES: [&str; 10] =
+    ["1e300", "-1e300", "1e-300", "3", "-0.0", "1e15", "-2e12", "0.5", "7e-7", "42"];
+
+#[test]
+fn every_transition_is_what_the_raw_samples_say() {
+    let mut compared = BTreeMap::new();
+    for seed in 0..SEEDS {
+        for profile in [Profile::Plain, Profile::Extreme, Profile::Counter, Profile::Resets] {
+            let (rules, bench) = random_log(seed, profile);
+            let mut model = Model::new(&rules, START);
+            bench.steps.iter().for_each(|step| model.step(step));
+            let found = rows(&bench);
+            for (of, expected) in &model.rows {
+                let found = found.get(of).map_or(&[][..], Vec::as_slice);
+                let rule = rules.iter().find(|rule| rule.name == of.0).unwrap();
+                same(found, expected, &format!("seed {seed} {profile:?} {of:?} {rule:?}"));
+                for row in expected {
+                    *compared.entry(format!("{:?}", row.cause)).or_insert(0) += 1;
+                }
+            }
+            for of in found.keys() {
+                assert!(model.rows.contains_key(of), "seed {seed} {profile:?}: {of:?} says more");
+            }
+        }
+    }
+    // The logs must reach what they are there to test.
+    for cause in [
+        "FirstData",
+        "Breach",
+        "Held",
+        "NoBreach",
+        "Recovered",
+        "BreachAgain",
+        "StayedRecovered",
+        "Gap",
+        "Data",
+        "NoData",
+        "NoDataOk",
+        "Absent",
+        "Present",
+        "Retired",
+        "Flapping",
+    ] {
+        assert!(compared.contains_key(cause), "no log reaches {cause}: {compared:?}");
+    }
+}
+
+/// Enough for every cause to be met many times.
+const SEEDS: u64 = 16;
+
+fn rows(bench: &Bench) -> BTreeMap<(String, String), Vec<Row>> {
+    let mut rows: BTreeMap<(String, String), Vec<Row>> = BTreeMap::new();
+    for event in bench.events() {
+        let ShardEvent::Transition(it) = event else { continue };
+        let group = serde_json::to_string(&it.group).unwrap();
+        rows.entry((it.rule.clone(), group)).or_default().push(Row {
+            time: it.time,
+            from: it.from,
+            to: it.to,
+            cause: it.cause,
+            data: it.data,
+            flapping: it.flapping,
+            open: it.incident.is_some(),
+            evidence: it.evidence.clone(),
+        });
+    }
+    rows
+}
+
+fn same(found: &[Row], expected: &[Row], what: &str) {
+    for at in 0..found.len().max(expected.len()) {
+        let (one, other) = (found.get(at), expected.get(at));
+        let alike = matches!((one, other), (Some(one), Some(other)) if one.agrees(other));
+        let before = at.checked_sub(1).and_then(|at| expected.get(at));
+        assert!(
+            alike,
+            "{what}\nrow {at}, after {before:?}\n found    {one:?}\n expected {other:?}"
+        );
+    }
+}
+
+fn random_log(seed: u64, profile: Profile) -> (Vec<Rule>, Bench) {
+    let mut dice = Dice(seed * 7 + profile as u64 + 1);
+    let count = 1 + dice.roll(3);
+    let rules: Vec<Rule> =
+        (0..count).map(|n| random_rule(&mut dice, &format!("rule-{n}"), profile)).collect();
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(rules.clone()));
+    let mut time = START;
+    let (mut counters, mut calm) = ([0_i64; 3], 0);
+    for n in 0..120 + dice.roll(150) {
+        let tenths = match dice.roll(30) {
+            0 => 100 + dice.roll(200),
+            1 | 2 => dice.roll(60),
+            _ => dice.roll(5),
+        };
+        time = time.plus(Span::from_millis(tenths as i64 * 100));
+        calm = if dice.roll(12) == 0 { dice.roll(3) } else { calm };
+        let body = random_sample(&mut dice, profile, (time, n, calm), &mut counters);
+        let kind = EntryKind::Metric(Bytes::from_static(b"county_api_ms"));
+        bench.push(time, kind, Bytes::from(body));
+    }
+    let end = time.plus(Span::from_secs(90));
+    bench.ticks_before(end);
+    bench.append(end, EntryKind::Tick, Bytes::new());
+    (rules, bench)
+}
+
+/// Statistics that mean something for numbers of this kind.
+fn stats_of(profile: Profile) -> Vec<Value> {
+    match profile {
+        Profile::Plain => vec![
+            json!("mean"),
+            json!("min"),
+            json!("max"),
+            json!("sum"),
+            json!("count"),
+            json!("last"),
+            json!("stddev"),
+            json!("above"),
+            json!("below"),
+            json!({ "percentile": 50.0 }),
+            json!({ "percentile": 99.0 }),
+            json!({ "percentile": 12.5 }),
+        ],
+        Profile::Extreme => vec![
+            json!("mean"),
+            json!("min"),
+            json!("max"),
+            json!("sum"),
+            json!("count"),
+            json!("last"),
+            json!("above"),
+            json!("below"),
+            json!({ "percentile": 90.0 }),
+            json!({ "percentile": 10.0 }),
+        ],
+        Profile::Counter | Profile::Resets => vec![json!("rate"), json!("rate"), json!("count")],
+    }
+}
+
+fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
+    let stats = stats_of(profile);
+    let stat = stats[dice.roll(stats.len() as u64) as usize].clone();
+    // Off every value that can be, so that no rounding decides.
+    let threshold = match stat.as_str() {
+        Some("count") => dice.roll(25) as f64,
+        Some("sum") => dice.roll(900) as f64 - 200.0 + 0.377,
+        Some("stddev") => dice.roll(40) as f64 + 0.377,
+        Some("rate") => dice.roll(60) as f64 + 0.3771,
+        _ => dice.roll(110) as f64 - 30.0 + 0.377,
+    };
+    let ordered = [">", ">=", "<", "<="];
+    let mut compare = ordered[dice.roll(4) as usize];
+    let mut recover = Value::Null;
+    if stat == json!("count") && dice.roll(3) == 0 {
+        compare = ["==", "!="][dice.roll(2) as usize];
+    } else if dice.roll(2) == 0 && stat != json!("above") && stat != json!("below") {
+        let by = dice.roll(20) as f64;
+        recover = json!(if compare.starts_with('>') { threshold - by } else { threshold + by });
+    }
+    let mut tenths = |most: u64| json!(Span::from_millis(100 + dice.roll(most * 10) as i64 * 100));
+    let (window, fresh, tolerance) = (tenths(25), tenths(12), tenths(10));
+    let (hold, keep, keep_max, absent) = (tenths(4), tenths(4), tenths(60), tenths(20));
+    // Half of it is a clock, too.
+    let flap = Span::from_millis(400 + dice.roll(250) as i64 * 200);
+    let mut fields = json!({
+        "stat": stat, "threshold": threshold, "compare": compare, "recover": recover,
+        "window": window, "fresh_for": fresh, "gap_tolerance": tolerance, "keep_max": keep_max,
+        "share": 0.05 + dice.roll(9) as f64 / 10.0, "flap_window": json!(flap),
+        "min_samples": 1 + dice.roll(4),
+        "no_data": (["keep", "alert", "ok"][dice.roll(3) as usize]),
+        "group_by": ([json!([]), json!(["pod"]), json!(["pod", "zone"])][dice.roll(3) as usize]),
+    });
+    if dice.roll(2) == 0 {
+        fields["for"] = hold;
+    }
+    if dice.roll(2) == 0 {
+        fields["keep_firing_for"] = keep;
+    }
+    if dice.roll(8) == 0 {
+        fields["absent"] = absent;
+    }
+    if dice.roll(3) == 0 {
+        fields["action"] = json!({ "rollback": "P" });
+        fields["action_min_samples"] = json!(1 + dice.roll(12));
+    }
+    rule(name, &fields)
+}
+
+fn random_sample(
+    dice: &mut Dice,
+    profile: Profile,
+    (time, number, calm): (Time, u64, u64),
+    counters: &mut [i64; 3],
+) -> String {
+    let now = time.as_millis();
+    let ordered = profile == Profile::Resets;
+    let ts = match dice.roll(12) {
+        _ if ordered => Some(now),
+        0 => Some(now - dice.roll(60_000) as i64),
+        1 => Some(now - dice.roll(5_000) as i64),
+        2 => Some(now + dice.roll(8_000) as i64),
+        3 if dice.roll(4) == 0 => Some(now + 300_000 + dice.roll(3) as i64),
+        4 | 5 => None,
+        _ => Some(now - dice.roll(400) as i64),
+    };
+    let pod = dice.roll(3);
+    let at = ts.unwrap_or(now) - START.as_millis();
+    let value = match profile {
+        Profile::Plain => (dice.roll(90) as i64 - 30 + 40 * (calm as i64 - 1)).to_string(),
+        Profile::Extreme => EXTREMES[dice.roll(EXTREMES.len() as u64) as usize].to_owned(),
+        // A straight line by event time: whatever comes late lies on it.
+        Profile::Counter => (1_000_000 + at * (pod as i64 + 1) * 16 / 1_000).to_string(),
+        Profile::Resets => {
+            let counter = &mut counters[pod as usize];
+            *counter = if dice.roll(9) == 0 { 0 } else { *counter + dice.roll(30) as i64 };
+            counter.to_string()
+        }
+    };
+    let mut labels = json!({ "pod": pod.to_string() });
+    if !ordered && dice.roll(3) > 0 {
+        labels["zone"] = json!(["a", "b"][dice.roll(2) as usize]);
+    }
+    let ts = ts.map_or(String::new(), |ts| format!(",\"ts\":{ts}"));
+    // Some ids come twice.
+    let id = dice.roll(40);
+    let id =
+        if id < 8 { format!(",\"id\":\"{}\"", number - number % 6 + id) } else { String::new() };
+    let kind = match profile {
+        Profile::Counter | Profile::Resets => ",\"kind\":\"counter\"",
+        Profile::Plain | Profile::Extreme => "",
+    };
+    format!("{{\"name\":\"county_api_ms\",\"val\":{value},\"labels\":{labels}{ts}{id}{kind}}}")
+}
