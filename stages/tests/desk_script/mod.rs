@@ -291,24 +291,7 @@ pub fn settings(args: &[&str]) -> Settings {
     if args.contains(&"no_rule") {
         rules.remove(0);
     }
-    let plan = Plan {
-        name: "DOCKET_RULE".into(),
-        script: "rollback_docket_rule.sh".into(),
-        target: "docket_rule".into(),
-        timeout: Span::from_secs(60),
-        cooldown: span("cooldown", "30m"),
-        lock_after: Some(number("lock", 2)),
-        lock_window: Span::from_secs(86_400),
-        not_after: Span::from_secs(120),
-        approval_expires: Span::from_secs(600),
-        idempotent: false,
-        verify: Verify {
-            settle: Span::from_secs(5),
-            hold: Span::from_secs(10),
-            within: Span::from_secs(300),
-            min_samples: 10,
-        },
-    };
+    let plan = plan(span("cooldown", "30m"), number("lock", 2));
     Settings {
         schema: 1,
         revision: "r1".into(),
@@ -322,6 +305,27 @@ pub fn settings(args: &[&str]) -> Settings {
             rollbacks_per_hour: number("hourly", 10),
             actions_enabled: !args.contains(&"off"),
             ..Limits::default()
+        },
+    }
+}
+
+fn plan(cooldown: Span, lock_after: u32) -> Plan {
+    Plan {
+        name: "DOCKET_RULE".into(),
+        script: "rollback_docket_rule.sh".into(),
+        target: "docket_rule".into(),
+        timeout: Span::from_secs(60),
+        cooldown,
+        lock_after: Some(lock_after),
+        lock_window: Span::from_secs(86_400),
+        not_after: Span::from_secs(120),
+        approval_expires: Span::from_secs(600),
+        idempotent: false,
+        verify: Verify {
+            settle: Span::from_secs(5),
+            hold: Span::from_secs(10),
+            within: Span::from_secs(300),
+            min_samples: 10,
         },
     }
 }
