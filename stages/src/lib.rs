@@ -6,31 +6,31 @@
 //! Read in this order: [`log`] (entries and steps), [`wire`] (what comes out), [`settings`], then the
 //! stages as the data meets them.
 
+pub mod batch;
 pub mod dataflow;
-pub mod error;
-pub mod judge;
+pub mod decode;
 pub mod desk;
 pub mod due;
-pub mod batch;
-pub mod decode;
+pub mod error;
 pub mod exact;
 pub mod histogram;
+pub mod judge;
 pub mod level;
-pub mod pane;
-pub mod rate;
-pub mod window;
 pub mod log;
 pub mod number;
 pub mod output;
+pub mod pane;
+pub mod rate;
 pub mod rollup;
 pub mod series;
 pub mod settings;
 pub mod shard;
 pub mod subject;
 pub mod time;
-pub mod track;
 mod timely_adapter;
+pub mod track;
 pub mod verify;
+pub mod window;
 pub mod wire;
 
 /// Version of the stages: outputs are promised to be equal only within one version.

@@ -1,7 +1,7 @@
 //! The table of the alert machine, every state with every event, as `tests/golden/alert_table.txt` has it.
 
 use stages::time::{Span, Time};
-use stages::track::axis::{Closing, Clocks, Event, Ground, Side, State, step};
+use stages::track::axis::{Clocks, Closing, Event, Ground, Side, State, step};
 
 #[test]
 fn the_alert_machine_keeps_to_its_table() {

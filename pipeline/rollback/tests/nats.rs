@@ -4,11 +4,11 @@
 
 mod lab;
 
+use bus::SharedBus;
 use bus::accounts::Role;
 use bus::jetstream::JetStream;
 use bus::layout::Layout;
 use bus::server::{LocalServer, ServerOptions};
-use bus::SharedBus;
 use lab::{Lab, made};
 use rollback::{Agent, AgentOptions};
 use stages::wire::{LedgerState, RollbackState};
