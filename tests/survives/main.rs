@@ -17,7 +17,5 @@ mod stop;
 mod takeover;
 mod telling;
 
-// The Friday story needs more of it than we do.
-#[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
