@@ -102,7 +102,7 @@ impl House {
         apply_settings(&admin, &subjects, &settings).await.expect("settings are stored");
         let in_force = wait_in_force(&admin, &subjects, 1, &settings.revision, PATIENCE).await;
         in_force.expect("settings are in force");
-        let alerts = alerts(connect(&server, Role::Reader).await).await;
+        let alerts = alerts(connect(&server, Role::Board).await).await;
         let engine = engine.expect("the engine starts");
         let house = Self { server, engine, notifier, agent, _folder: folder };
         (house, Places { alerts, hooks, scripts })
