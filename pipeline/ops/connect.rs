@@ -64,8 +64,9 @@ pub async fn open(ops: &OpsConfig, agent: &str) -> Result<Connection, Failure> {
     let options =
         ServerOptions { data, port: None, layout: layout.clone(), agent: agent.to_owned() };
     let server = LocalServer::start(options).await.map_err(not_started)?;
-    let admin = JetStream::connect(server.options(Role::Admin)).await?;
-    admin.ensure(ops.bus.shards).await?;
+    let mut admin = server.options(Role::Admin);
+    admin.log_age_max = Some(ops.bus.log_keep.as_std());
+    JetStream::connect(admin).await?.ensure(ops.bus.shards).await?;
     let keys = server.keyring();
     Ok(Connection { subjects, server: Some(server), way: Way::Keys(Box::new(keys)) })
 }
@@ -113,6 +114,7 @@ async fn remote(ops: &OpsConfig, layout: Layout) -> Result<Connection, Failure> 
     options.urls = urls.collect();
     options.layout = layout;
     options.replicas = config.replicas;
+    options.log_age_max = Some(config.log_keep.as_std());
     options.credentials = match (&config.credentials_file, &config.user, &config.password) {
         (Some(file), ..) => Credentials::CredentialsFile(file.clone()),
         (None, Some(user), Some(password)) => {

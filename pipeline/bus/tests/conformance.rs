@@ -23,8 +23,7 @@ async fn memory() -> Subject {
     Subject { bus: Box::new(bus), _server: None }
 }
 
-/// On a server of its own, without accounts in the way: a connection in a role that may do all that is tested
-/// does not exist, so the admin sets up and a server without permissions is stood in by the layout's owner.
+/// On a server of its own, with the generated accounts: the admin sets the streams up, the owner is tested.
 async fn jetstream() -> Subject {
     let data = tempfile::tempdir().unwrap();
     let options = ServerOptions {

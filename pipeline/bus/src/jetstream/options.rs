@@ -3,6 +3,7 @@
 use crate::layout::Layout;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where and as whom to connect.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Options {
     pub replicas: u32,
     /// Bounds of streams.
     pub limits: Limits,
+    /// How long samples are kept; what [`crate::layout`] says if none.
+    pub log_age_max: Option<Duration>,
     /// Read the last message of a subject through the API whose permission names the subject. Narrow roles
     /// need it; in a cluster any replica may answer, perhaps a little late.
     pub scoped_reads: bool,
@@ -40,6 +43,7 @@ impl Options {
             layout: Layout::default(),
             replicas: 1,
             limits: Limits::default(),
+            log_age_max: None,
             scoped_reads: false,
         }
     }

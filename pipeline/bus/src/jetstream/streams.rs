@@ -57,13 +57,17 @@ fn wanted(link: &Link, spec: &Spec, shards: u32) -> Value {
         Stream::Alive => limits.alive_bytes_max,
         Stream::Desk | Stream::Events | Stream::Outcomes | Stream::State => 0,
     };
+    let age_max = match spec.stream {
+        Stream::Log => options.log_age_max.unwrap_or(spec.age_max),
+        _ => spec.age_max,
+    };
     let mut config = json!({
         "name": options.layout.stream_name(spec.stream),
         "subjects": options.layout.subjects(spec),
         "retention": "limits",
         "storage": if spec.in_memory { "memory" } else { "file" },
         "discard": "old",
-        "max_age": u64::try_from(spec.age_max.as_nanos()).unwrap_or(u64::MAX),
+        "max_age": u64::try_from(age_max.as_nanos()).unwrap_or(u64::MAX),
         "max_bytes": if bytes_max == 0 { -1 } else { i64::try_from(bytes_max).unwrap_or(-1) },
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
@@ -100,7 +104,7 @@ enum Rule {
     AtLeastTrue,
 }
 
-const FIELDS: [(&str, Rule); 18] = [
+const FIELDS: [(&str, Rule); 19] = [
     ("subjects", Rule::SameSet),
     ("subject_transform", Rule::Same),
     ("retention", Rule::Same),
@@ -117,6 +121,7 @@ const FIELDS: [(&str, Rule); 18] = [
     ("allow_direct", Rule::AtLeastTrue),
     ("allow_msg_ttl", Rule::AtLeastTrue),
     ("allow_atomic", Rule::AtLeastTrue),
+    ("deny_delete", Rule::AtLeastTrue),
     ("deny_purge", Rule::Same),
     ("sealed", Rule::Same),
 ];
