@@ -11,8 +11,9 @@
 //! readers, people and collectors live in accounts of their own that import exactly what each may say; answers
 //! return into that account, and reach nothing but what it may say anyway.
 //!
-//! Known limits: agents and notifiers share the account of the streams with owner, board and admin, because their
-//! durable consumers did not hand out work through imports (tried); their answers can still be led astray.
+//! Known limits: agents and notifiers share the account of the streams with owner, board and admin, because an
+//! agent in an account of its own got no work through imports (tried once; why is not known; the notifier was not
+//! tried); their answers can still be led astray.
 //! Whoever may create a consumer may have it deliver what they can read to any subject.
 
 mod grants;
