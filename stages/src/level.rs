@@ -25,9 +25,9 @@ impl Default for Level {
 }
 
 impl Level {
-    /// Adds a sample by its event time.
+    /// Adds samples of the second of `time`: their sum, and how many.
     #[inline]
-    pub fn add(&mut self, time: Time, value: f64) {
+    pub fn add(&mut self, time: Time, sum: f64, count: u32) {
         let second = time.0.div_euclid(SECOND.0);
         if second > self.newest {
             let gone = second.saturating_sub(self.newest).min(SLOTS);
@@ -40,8 +40,8 @@ impl Level {
             return;
         }
         let slot = second.rem_euclid(SLOTS) as usize;
-        self.sums[slot] += value;
-        self.counts[slot] = self.counts[slot].saturating_add(1);
+        self.sums[slot] += sum;
+        self.counts[slot] = self.counts[slot].saturating_add(count);
     }
 
     /// The level; none before the first sample.
@@ -103,20 +103,21 @@ mod tests {
     fn the_newest_ten_seconds_with_data_count() {
         let mut level = Level::default();
         assert_eq!(level.value(), None);
-        (0..30).for_each(|second| level.add(at(second), if second < 20 { 100.0 } else { 200.0 }));
+        (0..30)
+            .for_each(|second| level.add(at(second), if second < 20 { 100.0 } else { 200.0 }, 1));
         assert_eq!(level.value(), Some(200.0));
-        level.add(at(19), 1e9);
+        level.add(at(19), 1e9, 1);
         assert_eq!(level.value(), Some(200.0));
-        level.add(at(25), 310.0);
+        level.add(at(25), 310.0, 1);
         assert_eq!(level.value(), Some(210.0));
-        level.add(at(1000), 7.0);
+        level.add(at(1000), 7.0, 1);
         assert_eq!(level.value(), Some(7.0));
     }
 
     #[test]
     fn a_saved_level_is_the_same() {
         let mut level = Level::default();
-        (0..7).for_each(|second| level.add(at(second), second as f64));
+        (0..7).for_each(|second| level.add(at(second), second as f64, 1));
         let mut bytes = Vec::new();
         level.save(&mut bytes);
         bytes.push(9);

@@ -22,6 +22,7 @@ pub mod output;
 pub mod pane;
 pub mod rate;
 pub mod rollup;
+pub mod run;
 pub mod series;
 pub mod settings;
 pub mod shard;

@@ -146,6 +146,11 @@ impl Stat {
     pub const fn needs_histogram(self) -> bool {
         matches!(self, Self::Percentile(_) | Self::Above | Self::Below)
     }
+
+    /// Whether samples must be seen one by one for it; for the others their sums are enough.
+    pub const fn needs_each(self) -> bool {
+        self.needs_histogram() || matches!(self, Self::Rate | Self::Stddev)
+    }
 }
 
 /// How a value is compared with the threshold; true is a breach.

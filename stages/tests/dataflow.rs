@@ -176,15 +176,15 @@ fn three_shards_say_the_same_on_any_number_of_workers() {
     }
 }
 
-/// What the board has after all packs: the last one of a pane wins.
-fn merged(done: &[LogDone]) -> BTreeMap<(Tier, String, Time), RollupPane> {
+/// What the board has after all packs: each part of a pane once, by the position of the step that said it.
+fn merged(done: &[LogDone]) -> BTreeMap<(Tier, String, Time, u64), RollupPane> {
     let mut panes = BTreeMap::new();
     let outputs = done.iter().flat_map(|done| &done.outputs);
     for output in outputs.filter(|output| output.target == Target::Rollup) {
         let pack = RollupPack::decode(&output.payload).unwrap();
         for row in pack.rows {
             for pane in row.panes {
-                panes.insert((pack.tier, row.key.clone(), pane.start), pane);
+                panes.insert((pack.tier, row.key.clone(), pane.start, pack.position), pane);
             }
         }
     }
@@ -224,14 +224,20 @@ fn rollups_of_a_metric_somebody_looks_at_carry_histograms() {
     let mut bench = Bench::new();
     bench.settings(START, &settings(vec![rule("slow", &json!({}))]));
     let second = |n| START.plus(Span::from_secs(n));
-    (0..30).for_each(|n| bench.sample(second(n), n as f64, &json!({})));
+    // Three each: of one or two samples there is always a histogram.
+    let three = |bench: &mut Bench, n: i64| {
+        (0..3).for_each(|_| bench.sample(second(n), n as f64, &json!({})));
+    };
+    (0..30).for_each(|n| three(&mut bench, n));
     let look = json!({ "schema": 1, "metric": "county_api_ms" }).to_string();
     bench.push(second(30), EntryKind::Look, Bytes::from(look));
-    (30..700).for_each(|n| bench.sample(second(n), n as f64, &json!({})));
+    (30..700).for_each(|n| three(&mut bench, n));
     let rounds = std::iter::once(adopt(None)).chain(bench.steps.iter().map(feed));
     let panes = merged(&run(2, rounds.collect()));
     let has = |n: i64| {
-        let pane = &panes[&(Tier::Second, "county_api_ms".to_owned(), second(n))];
+        let key = |position| (Tier::Second, "county_api_ms".to_owned(), second(n), position);
+        let (_, pane) = panes.range(key(0)..=key(u64::MAX)).next().expect("a pane");
+        assert_eq!(pane.count, 3);
         pane.histogram.is_some()
     };
     // Before anybody looked, while it is kept up, and when nobody has for ten minutes.

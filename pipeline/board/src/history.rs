@@ -51,12 +51,15 @@ pub struct Columns {
     p99: Vec<Option<f64>>,
 }
 
-/// Panes of one metric being merged: per pane and series the last one said wins.
+/// Panes of one metric being merged: parts of a pane add up, each series' and each step's once.
 #[derive(Default)]
 pub struct Merged {
     seconds: i64,
-    panes: BTreeMap<Time, BTreeMap<String, RollupPane>>,
+    panes: BTreeMap<Time, Parts>,
 }
+
+/// Parts of a pane by series, and by the position of the step that said them.
+type Parts = BTreeMap<(String, u64), RollupPane>;
 
 impl Merged {
     /// Takes the panes of `metric` that began at or after `since` out of a pack; which ones they were.
@@ -65,11 +68,20 @@ impl Merged {
         let mut touched = BTreeSet::new();
         for row in pack.rows.iter().filter(|row| split_key(&row.key).0 == metric) {
             for pane in row.panes.iter().filter(|pane| pane.start >= since) {
-                self.panes.entry(pane.start).or_default().insert(row.key.clone(), pane.clone());
+                let part = (row.key.clone(), pack.position);
+                self.panes.entry(pane.start).or_default().insert(part, pane.clone());
                 touched.insert(pane.start);
             }
         }
         touched
+    }
+
+    /// Takes all parts of `other`, which is of the same metric and tier.
+    pub fn add_all(&mut self, other: Self) {
+        self.seconds = other.seconds;
+        for (start, parts) in other.panes {
+            self.panes.entry(start).or_default().extend(parts);
+        }
     }
 
     /// Keeps the newest `most` panes.
@@ -89,10 +101,20 @@ impl Merged {
         self.panes.iter().map(|(start, parts)| merge(self.seconds, *start, parts))
     }
 
-    /// The panes as columns.
-    pub fn columns(&self) -> Columns {
+    /// The panes as columns. One without percentiles shows those of the `coarser` pane around it: seconds carry
+    /// histograms only while somebody looks.
+    pub fn columns(&self, coarser: &Self) -> Columns {
         let mut columns = Columns::default();
-        for pane in self.panes() {
+        let around: BTreeMap<i64, PaneOut> =
+            coarser.panes().map(|pane| (pane.start, pane)).collect();
+        for mut pane in self.panes() {
+            let before = around.range(..=pane.start).next_back();
+            if let Some((start, other)) = before
+                && pane.p50.is_none()
+                && start + other.seconds * 1000 > pane.start
+            {
+                (pane.p50, pane.p95, pane.p99) = (other.p50, other.p95, other.p99);
+            }
             columns.start.push(pane.start);
             columns.count.push(pane.count);
             columns.mean.push(pane.mean);
@@ -107,7 +129,7 @@ impl Merged {
 }
 
 /// Merges series: counts and sums add up, percentiles come from merged histograms, never from percentiles.
-fn merge(seconds: i64, start: Time, parts: &BTreeMap<String, RollupPane>) -> PaneOut {
+fn merge(seconds: i64, start: Time, parts: &Parts) -> PaneOut {
     let count = parts.values().map(|part| part.count).sum();
     let sum: f64 = parts.values().map(|part| part.sum).sum();
     let mut merged = Some(Counts::default());

@@ -4,7 +4,7 @@
 //! (`changed`), so a stuck browser costs nothing but its own picture.
 
 use crate::Shared;
-use crate::history::{Merged, PaneOut};
+use crate::history::{self, Merged, PaneOut};
 use crate::known::Event;
 use axum::extract::{Query, State};
 use axum::response::Sse;
@@ -15,7 +15,7 @@ use futures::stream;
 use serde::Deserialize;
 use stages::log::LogId;
 use stages::rollup::{RollupPack, Tier};
-use stages::time::Time;
+use stages::time::{Span, Time};
 use stages::wire::people::LOOK_KEEPS;
 use stages::wire::{Look, SCHEMA};
 use std::collections::BTreeMap;
@@ -26,8 +26,10 @@ use tokio::sync::broadcast;
 /// Messages a slow viewer may lag behind before it skips: some seconds of a busy board.
 const LAG_MAX: usize = 1024;
 
-/// Panes of a metric that are merged live; a correction of an older one shows when the page is loaded again.
+/// Panes of a metric that are merged live; a further part of an older one shows when the page is loaded again.
 const RECENT_MAX: usize = 120;
+/// What is read back when somebody begins to look, so that late parts of those panes find the others.
+const RECENT: Span = Span::from_secs(60);
 
 /// What a viewer is sent.
 #[derive(Clone, Debug)]
@@ -85,6 +87,12 @@ impl Hub {
         touched.into_iter().filter_map(|start| merged.pane(start)).collect()
     }
 
+    /// Adds what was read back of a metric.
+    fn seed(&self, metric: &str, tier: Tier, merged: Merged) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.entry((metric.to_owned(), tier)).or_default().add_all(merged);
+    }
+
     fn viewers(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, usize>> {
         self.viewers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,6 +140,7 @@ pub async fn live(
     let viewing = metric.clone().map(|metric| Viewing::new(Arc::clone(&shared), metric));
     if let Some(metric) = &metric {
         look(&shared, metric).await;
+        seed(&shared, metric).await;
     }
     let frames =
         stream::unfold((receiver, viewing, metric), |(mut receiver, viewing, metric)| async {
@@ -153,6 +162,17 @@ pub async fn live(
             }
         });
     Sse::new(frames).keep_alive(KeepAlive::default())
+}
+
+/// Reads back the newest panes of a metric. Best effort: without them the newest points may be incomplete.
+async fn seed(shared: &Shared, metric: &str) {
+    let since = crate::query::now().minus(RECENT);
+    for tier in Tier::ALL {
+        match history::history(shared, metric, tier, since.floor(tier.width())).await {
+            Ok(merged) => shared.live.seed(metric, tier, merged),
+            Err(error) => tracing::debug!(%error, metric, "the newest panes may be incomplete"),
+        }
+    }
 }
 
 /// Repeats every [`Look`] in half the time it lasts, for as long as anybody looks.

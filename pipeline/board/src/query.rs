@@ -7,7 +7,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use bus::BusError;
 use serde::{Deserialize, Serialize};
+use stages::rollup::Tier;
 use stages::time::{Span, Time};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -98,9 +100,18 @@ async fn metric(
         Ok(_) => return refuse("window: write a length above zero, like 1h"),
         Err(error) => return refuse(&format!("window: {error}")),
     };
-    let tier = history::tier_for(window);
-    let merged = match history::history(&shared, &metric, tier, now().minus(window)).await {
-        Ok(merged) => merged,
+    let (tier, since) = (history::tier_for(window), now().minus(window));
+    let read = async |tier| history::history(&shared, &metric, tier, since).await;
+    // Seconds borrow percentiles from the ten seconds around them, the others carry their own.
+    let both = async {
+        let coarser = match tier {
+            Tier::Second => read(Tier::TenSeconds).await?,
+            Tier::TenSeconds | Tier::Minute => history::Merged::default(),
+        };
+        Ok::<_, BusError>((read(tier).await?, coarser))
+    };
+    let (merged, coarser) = match both.await {
+        Ok(both) => both,
         Err(error) => {
             let body = Json(serde_json::json!({ "error": error.to_string() }));
             return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
@@ -115,7 +126,7 @@ async fn metric(
         metric: &metric,
         unit: rules.first().map_or("", |row| row.unit_shown),
         pane_seconds: history::seconds(tier),
-        panes: merged.columns(),
+        panes: merged.columns(&coarser),
         alerts: rules.iter().flat_map(|row| row.alerts.iter().copied()).collect(),
         rules,
         events,
@@ -129,7 +140,7 @@ fn refuse(why: &str) -> Response {
 }
 
 /// What time it is for a page: a viewer's window ends now, whatever the log does.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 1_000_000))
 }

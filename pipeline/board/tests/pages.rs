@@ -9,10 +9,11 @@ use bus::{Bus, Outgoing, Stream};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use stages::batch::Kind;
-use stages::rollup::{Rollups, Tier};
+use stages::rollup::{Detail, Rollups, Tier};
+use stages::run::Run;
 use stages::subject::Subjects;
 use stages::time::Time;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -108,15 +109,16 @@ fn alert(state: &str, time: Time, level: f64) -> Value {
 fn packs(start: Time, histograms: bool) -> Vec<(Tier, bytes::Bytes)> {
     let mut rollups = Rollups::new();
     if histograms {
-        rollups.want_histograms(BTreeSet::from(["county_api_ms".to_owned()]));
+        rollups.detail(BTreeMap::from([("county_api_ms".to_owned(), Detail::Fine)]));
     }
-    rollups.name(0, "county_api_ms\u{1f}pod\u{1e}a", Kind::Gauge);
-    rollups.name(1, "county_api_ms\u{1f}pod\u{1e}b", Kind::Gauge);
-    rollups.name(2, "other", Kind::Gauge);
+    rollups.name(0, "county_api_ms\u{1f}pod\u{1e}a".into(), Kind::Gauge);
+    rollups.name(1, "county_api_ms\u{1f}pod\u{1e}b".into(), Kind::Gauge);
+    rollups.name(2, "other".into(), Kind::Gauge);
     for (series, value) in [(0, 100.0), (0, 120.0), (1, 1500.0), (2, 9.0)] {
-        rollups.add(series, start, value);
+        let run = Run::of(start, value, stages::time::Span::from_secs(1));
+        rollups.add(series, &run, &[(start, value)]);
     }
-    rollups.take(start.plus(stages::time::Span::from_secs(120)))
+    rollups.take(start.plus(stages::time::Span::from_secs(120)), 1)
 }
 
 async fn store(bus: &Arc<MemoryBus>, subjects: &Subjects, packs: Vec<(Tier, bytes::Bytes)>) {

@@ -41,8 +41,19 @@ impl Counts {
 
     /// Adds all of `other`.
     pub fn add_all(&mut self, other: &mut Self) {
+        // A few new ones may as well wait here.
+        if other.sorted.is_empty() && self.waiting.len() + other.waiting.len() <= WAITING_MAX {
+            self.waiting.extend_from_slice(&other.waiting);
+            return;
+        }
         let old = std::mem::take(self.merge_mut());
         self.sorted = merge(&old, other.merged());
+    }
+
+    /// Empties it, keeping its memory.
+    pub(crate) fn clear(&mut self) {
+        self.sorted.clear();
+        self.waiting.clear();
     }
 
     /// The bucket of a rank, counted from 1.

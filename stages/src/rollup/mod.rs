@@ -1,22 +1,29 @@
 //! Rollups: count, sum, smallest and largest value of every series and pane, for the board and for history.
 //!
-//! Three tiers ([`Tier`]), packed per shard into one message each time panes of a tier have closed. A pane is
-//! emitted once the log has passed its end, and again, whole, when a late sample changes it: the last one wins,
-//! so publishing twice does no harm. A sample goes to the second it is of; closed seconds make the ten seconds, and
-//! those the minutes, so that only late samples touch more than one pane. Metrics in the set the shard passes to [`Rollups::want_histograms`] carry a histogram too.
+//! Three tiers ([`Tier`]), packed per shard into one message each, at most once a second of log time. A pane is
+//! emitted once the log has passed its end, then it is forgotten: samples of it that come later are emitted as a
+//! further *part* of it. Whoever reads adds up the parts of a pane, each known by the position of the step that
+//! said it, so publishing twice does no harm and nothing is kept for what may still come. (Panes kept for late
+//! samples and emitted again whole were tried: 4 KiB a series, and the order of messages mattered.)
 //!
-//! # Layout of a pack, version 1 (numbers as in [`crate::batch`])
+//! A sample goes to the second it is of; closed seconds make the ten seconds, and those the minutes, so that only
+//! late samples touch more than one pane. Metrics with a percentile rule carry histograms from ten seconds up,
+//! those somebody looks at in every tier ([`Detail`]).
+//!
+//! # Layout of a pack, version 2 (numbers as in [`crate::batch`])
 //!
 //! ```text
-//! pack = "OPSR" version:u8 tier:u8 table_length:varint table row*
+//! pack = "OPSR" version:u8 tier:u8 position:varint table_length:varint table row*
 //! table = as in a batch
 //! row  = length:varint pane*                  one row per series of the table, in its order
-//! pane = number:zigzag count:varint sum:f64 min:f64 max:f64 histogram:u8 [histogram]
-//!                                             number = start / width, as difference from the one before
+//! pane = number:zigzag count:varint (value:f64 | sum:f64 min:f64 max:f64) [histogram:u8 [counts]]
+//!                                             number = start / width, as difference from the one before; a single
+//!                                             sample is its value; a histogram from three samples on: up to two
+//!                                             are the smallest and the largest
 //! ```
 
-mod kept;
 mod pack;
+mod pane;
 mod save;
 #[cfg(test)]
 mod tests;
@@ -24,19 +31,23 @@ mod tests;
 pub use pack::{RollupPack, RollupPane, RollupRow};
 
 use crate::batch::Kind;
+use crate::run::Run;
 use crate::series::split_key;
 use crate::time::{Span, Time};
 use bytes::Bytes;
-use kept::Slice;
 use pack::Writer;
-use std::collections::{BTreeMap, BTreeSet};
+use pane::Slice;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// First bytes of every pack.
 pub const MAGIC: [u8; 4] = *b"OPSR";
-/// Version this code writes, and the newest it reads.
-pub const VERSION: u8 = 1;
+/// Version this code writes and reads.
+pub const VERSION: u8 = 2;
 /// A pack is ended past this many bytes, below the bus's default message of 1 MiB by more than any row.
 const PACK_BYTES: usize = 512 << 10;
+/// Emptied slices kept for their memory: of the three tiers, and of one late pane.
+const SPARE_MAX: usize = 4;
 
 /// How wide the panes of a rollup are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,8 +73,8 @@ impl Tier {
         }
     }
 
-    /// Closed panes kept per series for late samples: half a minute, two and five minutes. Some 4 KiB a series.
-    const fn kept(self) -> i64 {
+    /// How many panes back late samples are taken: half a minute, two and five minutes.
+    const fn late(self) -> i64 {
         match self {
             Self::Second => 30,
             Self::TenSeconds => 12,
@@ -90,6 +101,29 @@ impl Tier {
     }
 }
 
+/// Which tiers of a metric carry histograms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// None.
+    #[default]
+    Sums,
+    /// Ten seconds and up: a rule computes percentiles.
+    Coarse,
+    /// All: somebody looks.
+    Fine,
+}
+
+impl Detail {
+    /// Whether panes of `tier` are written with their histograms.
+    fn shows(self, tier: Tier) -> bool {
+        match self {
+            Self::Sums => false,
+            Self::Coarse => tier != Tier::Second,
+            Self::Fine => true,
+        }
+    }
+}
+
 /// The rollups of one shard, or of the metrics one worker owns of it.
 #[derive(Debug, Default)]
 pub struct Rollups {
@@ -99,29 +133,28 @@ pub struct Rollups {
     /// Place of each id when sorted by key, so that packs are sorted; made anew after names have changed.
     ranks: Vec<u32>,
     ranked: bool,
-    histograms: BTreeSet<String>,
+    details: BTreeMap<String, Detail>,
+    spare: Vec<Slice>,
+    writer: Writer,
 }
 
 #[derive(Debug)]
 struct Named {
-    key: Box<str>,
+    key: Arc<str>,
     kind: Kind,
-    /// New panes carry histograms.
-    wanted: bool,
+    detail: Detail,
 }
 
 #[derive(Debug, Default)]
 struct OneTier {
-    /// By number of the panes.
+    /// By number of the panes; none of them has been emitted.
     slices: BTreeMap<i64, Slice>,
-    /// Panes before this have been emitted, and fed to the coarser tier.
+    /// Panes before this have been emitted, and fed to the coarser tier: what is added now is a further part.
     emitted: i64,
-    /// Panes before this are gone since a restart: a late sample would say them anew in part.
-    gone: i64,
 }
 
-/// A pane to emit: the rank of its series, its series, its number.
-type Row = (u32, u32, i64);
+/// A pane to emit: the rank of its series, its number, and its place in the slice.
+type Row = (u32, i64, u32);
 
 impl Rollups {
     /// Nothing yet.
@@ -129,24 +162,29 @@ impl Rollups {
         Self::default()
     }
 
-    /// The metrics whose panes carry histograms from their next pane on.
-    pub fn want_histograms(&mut self, metrics: BTreeSet<String>) {
-        if metrics != self.histograms {
-            self.histograms = metrics;
+    /// Which metrics carry histograms from now on; the others have sums alone.
+    pub fn detail(&mut self, details: BTreeMap<String, Detail>) {
+        if details != self.details {
+            self.details = details;
             for named in self.series.iter_mut().flatten() {
-                named.wanted = self.histograms.contains(split_key(&named.key).0);
+                named.detail = detail_of(&self.details, &named.key);
             }
         }
     }
 
+    /// Whether samples of a metric must be added one by one, for its histograms.
+    pub fn needs_each(&self, metric: &str) -> bool {
+        self.details.get(metric).is_some_and(|detail| *detail > Detail::Sums)
+    }
+
     /// Names the series `series`; once, before its first sample.
-    pub fn name(&mut self, series: u32, key: &str, kind: Kind) {
+    pub fn name(&mut self, series: u32, key: Arc<str>, kind: Kind) {
         let at = series as usize;
         if at >= self.series.len() {
             self.series.resize_with(at + 1, || None);
         }
-        let wanted = self.histograms.contains(split_key(key).0);
-        self.series[at] = Some(Named { key: key.into(), kind, wanted });
+        let detail = detail_of(&self.details, &key);
+        self.series[at] = Some(Named { key, kind, detail });
         self.ranked = false;
     }
 
@@ -158,18 +196,26 @@ impl Rollups {
         for slice in self.tiers.iter_mut().flat_map(|one| one.slices.values_mut()) {
             slice.forget(series);
         }
+        self.writer.forget_table();
         self.ranked = false;
     }
 
-    /// Adds a sample of a named series by its event time. Samples older than what is kept, and samples of
-    /// series without a name, do not count.
+    /// Adds samples of a named series by their event times: all of `run`, which are `each` where
+    /// [`Rollups::needs_each`] says so. Samples older than what is taken late, and samples of series without a name, do
+    /// not count.
     #[inline]
-    pub fn add(&mut self, series: u32, time: Time, value: f64) {
+    pub fn add(&mut self, series: u32, run: &Run, each: &[(Time, f64)]) {
         let Some(Some(named)) = self.series.get(series as usize) else { return };
         for (tier, one) in Tier::ALL.into_iter().zip(&mut self.tiers) {
-            let number = time.0.div_euclid(tier.width().0);
-            if number >= one.emitted.saturating_sub(tier.kept()).max(one.gone) {
-                one.slices.entry(number).or_default().pane(series, named.wanted).add(value);
+            let number = run.start.0.div_euclid(tier.width().0);
+            if number >= one.emitted.saturating_sub(tier.late()) {
+                let slice = one.slices.entry(number);
+                let slice = slice.or_insert_with(|| self.spare.pop().unwrap_or_default());
+                if named.detail == Detail::Sums {
+                    slice.add(series, &run.sums);
+                } else {
+                    each.iter().for_each(|(_, value)| slice.add_counted(series, *value));
+                }
             }
             // A pane not emitted yet will be fed to the coarser tier whole.
             if number >= one.emitted {
@@ -178,71 +224,95 @@ impl Rollups {
         }
     }
 
-    /// The packs due at log time `now`: panes that have closed, and emitted ones that have changed.
-    pub fn take(&mut self, now: Time) -> Vec<(Tier, Bytes)> {
+    /// The packs due at log time `now`, said by the step at `position`: once a second, what has closed.
+    pub fn take(&mut self, now: Time, position: u64) -> Vec<(Tier, Bytes)> {
         let mut packs = Vec::new();
+        if now.0.div_euclid(Tier::Second.width().0) <= self.tiers[0].emitted {
+            return packs;
+        }
         for tier in Tier::ALL {
             let one = &mut self.tiers[tier as usize];
             let before = one.emitted;
             one.emitted = before.max(now.0.div_euclid(tier.width().0));
-            let emitted = one.emitted;
-            if one.slices.range(..emitted).any(|(_, slice)| !slice.listed.is_empty()) {
-                let rows = self.rows(tier);
-                if let Some(coarser) = tier.coarser() {
-                    self.feed(&rows, before, (tier, coarser));
-                }
-                self.write(tier, &rows, &mut packs);
+            let later = one.slices.split_off(&one.emitted);
+            let mut closed = std::mem::replace(&mut one.slices, later);
+            if closed.is_empty() {
+                continue;
             }
-            let oldest = emitted.saturating_sub(tier.kept());
-            let slices = &mut self.tiers[tier as usize].slices;
-            while slices.first_key_value().is_some_and(|(number, _)| *number < oldest) {
-                slices.pop_first();
+            let rows = self.rows(&closed);
+            if let Some(coarser) = tier.coarser() {
+                self.feed(closed.range_mut(before..), (tier, coarser));
+            }
+            self.write((tier, position), &rows, &mut closed, &mut packs);
+            for mut slice in closed.into_values() {
+                if self.spare.len() < SPARE_MAX {
+                    slice.clear();
+                    self.spare.push(slice);
+                }
             }
         }
         packs
     }
 
-    /// The listed panes of what has closed, sorted.
-    fn rows(&mut self, tier: Tier) -> Vec<Row> {
+    /// The panes of these slices, sorted by key and number.
+    fn rows(&mut self, closed: &BTreeMap<i64, Slice>) -> Vec<Row> {
         self.rank();
-        let one = &mut self.tiers[tier as usize];
-        let mut rows = Vec::new();
-        for (number, slice) in one.slices.range_mut(..one.emitted) {
-            rows.extend(slice.listed.drain(..).map(|id| (self.ranks[id as usize], id, *number)));
+        let mut rows = Vec::with_capacity(closed.values().map(|slice| slice.ids.len()).sum());
+        for (number, slice) in closed {
+            let places = (0..).zip(&slice.ids).zip(&slice.panes);
+            let filled = places.filter(|(_, pane)| pane.count > 0);
+            rows.extend(filled.map(|((at, id), _)| (self.ranks[*id as usize], *number, at)));
         }
+        // Batches bring series by key, so this is nearly sorted already.
         rows.sort_unstable();
         rows
     }
 
-    /// Adds the panes of `rows` that are emitted for the first time to the panes around them.
-    fn feed(&mut self, rows: &[Row], before: i64, (from, to): (Tier, Tier)) {
-        let (fine, coarse) = self.tiers.split_at_mut(to as usize);
-        let (fine, coarse) = (&mut fine[from as usize], &mut coarse[0]);
+    /// Adds panes that are emitted for the first time to the panes around them.
+    fn feed<'a>(
+        &mut self,
+        closed: impl Iterator<Item = (&'a i64, &'a mut Slice)>,
+        (from, to): (Tier, Tier),
+    ) {
         let ratio = to.width().0 / from.width().0;
-        for (_, id, number) in rows.iter().filter(|(_, _, number)| *number >= before) {
-            let wanted = self.series[*id as usize].as_ref().is_some_and(|named| named.wanted);
-            let part = fine.slices.get_mut(number).and_then(|slice| slice.find(*id));
-            if let Some(part) = part {
-                let around = coarse.slices.entry(number.div_euclid(ratio)).or_default();
-                around.pane(*id, wanted).add_all(part);
+        for (number, slice) in closed {
+            let around = self.tiers[to as usize].slices.entry(number.div_euclid(ratio));
+            let around = around.or_insert_with(|| self.spare.pop().unwrap_or_default());
+            for at in 0..slice.ids.len() {
+                let (id, pane) = (slice.ids[at], slice.panes[at]);
+                if pane.count > 0 {
+                    let named = self.series[id as usize].as_ref();
+                    let wanted = named.is_some_and(|named| named.detail > Detail::Sums);
+                    around.add_pane(id, &pane, slice, wanted);
+                }
             }
         }
     }
 
     /// Writes the panes of `rows`.
-    fn write(&mut self, tier: Tier, rows: &[Row], packs: &mut Vec<(Tier, Bytes)>) {
-        let slices = &mut self.tiers[tier as usize].slices;
-        let mut writer = Writer::new(tier);
-        for row in rows.chunk_by(|one, other| one.1 == other.1) {
-            let id = row[0].1;
-            for (_, _, number) in row {
-                let pane = slices.get_mut(number).and_then(|slice| slice.find(id));
-                if let Some(pane) = pane {
-                    pane.listed = false;
-                    writer.pane(*number, pane);
-                }
+    fn write(
+        &mut self,
+        (tier, position): (Tier, u64),
+        rows: &[Row],
+        closed: &mut BTreeMap<i64, Slice>,
+        packs: &mut Vec<(Tier, Bytes)>,
+    ) {
+        let writer = &mut self.writer;
+        writer.begin(tier, position);
+        for row in rows.chunk_by(|one, other| one.0 == other.0) {
+            let mut series = None;
+            for (_, number, at) in row {
+                let Some(slice) = closed.get_mut(number) else { continue };
+                let (id, pane) = (slice.ids[*at as usize], slice.panes[*at as usize]);
+                let named = self.series[id as usize].as_ref();
+                let shows = named.is_some_and(|named| named.detail.shows(tier));
+                let histogram = slice.histogram(&pane).filter(|_| shows);
+                writer.pane(*number, &pane, histogram);
+                series = Some(id);
             }
-            if writer.end_row(id) {
+            if let Some(id) = series
+                && writer.end_row(id)
+            {
                 packs.extend(writer.close(&self.series));
             }
         }
@@ -264,4 +334,8 @@ impl Rollups {
         }
         self.ranked = true;
     }
+}
+
+fn detail_of(details: &BTreeMap<String, Detail>, key: &str) -> Detail {
+    details.get(split_key(key).0).copied().unwrap_or_default()
 }

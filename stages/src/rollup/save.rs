@@ -1,6 +1,4 @@
-//! Open panes as bytes, for snapshots. Without them a restart would emit those panes again in part, over whole ones.
-//!
-//! Closed ones are not saved: they have been emitted whole, and late samples do not change them after a restart.
+//! Panes that were not emitted yet as bytes, for snapshots. Without them a restart would lose their samples.
 
 use super::{Rollups, Tier};
 use crate::batch::BatchError;
@@ -8,17 +6,17 @@ use crate::batch::varint::{Cursor, put, put_signed};
 use crate::time::Time;
 
 impl Rollups {
-    /// Appends the open panes of a series to a snapshot.
+    /// Appends the panes of a series to a snapshot.
     pub(crate) fn save(&self, series: u32, out: &mut Vec<u8>) {
         for one in &self.tiers {
-            let open = || {
-                let slices = one.slices.range(one.emitted..);
-                slices.filter_map(|(number, slice)| Some((*number, slice.get(series)?)))
+            let held = || {
+                let slices = one.slices.iter();
+                slices.filter_map(|(number, slice)| Some((*number, slice, slice.get(series)?)))
             };
-            put(out, open().count() as u64);
-            for (number, pane) in open() {
+            put(out, held().count() as u64);
+            for (number, slice, pane) in held() {
                 put_signed(out, number);
-                pane.save(out);
+                slice.save(pane, out);
             }
         }
     }
@@ -26,9 +24,9 @@ impl Rollups {
     /// Reads what [`Self::save`] appended; the series has its name.
     pub(crate) fn load(&mut self, series: u32, cursor: &mut Cursor<'_>) -> Result<(), BatchError> {
         for one in &mut self.tiers {
-            for _ in 0..cursor.count(36)? {
+            for _ in 0..cursor.count(27)? {
                 let number = cursor.signed()?;
-                one.slices.entry(number).or_default().pane(series, false).load(cursor)?;
+                one.slices.entry(number).or_default().load(series, cursor)?;
             }
         }
         Ok(())
@@ -38,7 +36,6 @@ impl Rollups {
     pub(crate) fn resume(&mut self, now: Time) {
         for (tier, one) in Tier::ALL.into_iter().zip(&mut self.tiers) {
             one.emitted = now.0.div_euclid(tier.width().0);
-            one.gone = one.emitted;
         }
     }
 }

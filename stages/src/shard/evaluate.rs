@@ -1,5 +1,5 @@
-//! Evaluation of a group: the window is read once, every rule of its view judges, every alert is tracked,
-//! and what moved is said with its evidence.
+//! Evaluation of a group: every rule of its view judges by one glance at the window, every alert is tracked, and
+//! what moved is said with its evidence, for which the window is read whole.
 
 use super::Shard;
 use super::metric::{Group, View, group_labels};
@@ -9,7 +9,7 @@ use crate::settings::Rule;
 use crate::time::Time;
 use crate::track::axis::Event;
 use crate::track::{Evaluation, Moved};
-use crate::window::Reading;
+use crate::window::{Glance, Reading};
 use crate::wire::{Evidence, SCHEMA, ShardEvent, Transition};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -19,25 +19,26 @@ impl Shard {
     pub(super) fn evaluate(&mut self, id: u32, now: Time) {
         let group = &mut self.groups[id];
         let view = &self.views[group.view];
-        let reading = group.window.read(now);
+        let glance = group.window.glance(now);
         let mut due = group.window.next_leave();
-        let sight = sight(group, view, &reading, now);
+        let sight = sight(group, view, &glance, now);
+        let position = self.speaker.position;
         for (at, rule) in view.rules.iter().enumerate() {
             let judged = judge::judge(rule, &sight);
-            let alert = &mut group.alerts[at];
-            let before = alert.state.axis();
-            let position = self.speaker.position;
             let enough = rule.action.is_some()
                 && judge::enough_to_act(
-                    reading.count,
-                    (reading.panes_filled, reading.panes),
+                    glance.count,
+                    (glance.panes_filled, glance.panes),
                     rule.action_min_samples,
                 );
+            let alert = &mut group.alerts[at];
+            let before = alert.state.axis();
             let evaluation = Evaluation { rule, judged: &judged, now, position, enough };
             alert.evaluate(&evaluation, &mut self.moves);
             due = [due, alert.due(rule, &judged, now)].into_iter().flatten().min();
             if !self.moves.is_empty() {
                 self.axes.moved(before, alert.state.axis());
+                let reading = group.window.read(now);
                 let seen = Seen { group, rule, reading: &reading, now };
                 self.speaker.moves(&seen, &mut self.moves);
             }
@@ -60,11 +61,11 @@ impl Shard {
     }
 }
 
-fn sight(group: &Group, view: &View, reading: &Reading, now: Time) -> Sight {
+fn sight(group: &Group, view: &View, glance: &Glance, now: Time) -> Sight {
     Sight {
         now,
-        count: reading.count,
-        value: reading.value,
+        count: glance.count,
+        value: glance.value,
         last: group.last,
         armed: group.armed,
         // None has reported yet: as if the last did long ago, so that it is looked for all the same.

@@ -7,13 +7,15 @@
 use crate::batch::Kind;
 use crate::due::Due;
 use crate::level::Level;
+use crate::pane::width;
 use crate::series::{Labels, split_key};
 use crate::settings::{Rule, Stat};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::track::Alert;
 use crate::window::{Window, WindowSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A metric this worker owns.
@@ -25,13 +27,61 @@ pub(super) struct Metric {
     /// Verifications under way.
     pub(super) watches: Vec<u32>,
     /// By key.
-    pub(super) series: BTreeMap<Box<str>, u32>,
+    pub(super) series: BTreeMap<Arc<str>, u32>,
+    /// How its samples are added up.
+    pub(super) intake: Intake,
     /// Number of the next new series; numbers are not used again.
     pub(super) next_number: u32,
     /// New series were refused, and people were told.
     pub(super) limit_told: bool,
     /// How many samples in a row were late or in the future, and whether people were told.
     pub(super) astray: Option<Astray>,
+}
+
+/// How samples of a metric are added up before they go to its windows, see [`crate::run`].
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Intake {
+    /// Runs lie within one of these: it divides a second and the panes of all views.
+    pub(super) unit: Span,
+    /// Sums are enough for everybody: runs go on from entry to entry until the step ends.
+    pub(super) summed: bool,
+    /// Verifications are under way: they see samples one by one.
+    pub(super) watched: bool,
+    /// Units that hold a moment some view counts from: their samples stay apart.
+    pub(super) apart: Range<Time>,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        let nowhere = Time::default()..Time::default();
+        Self { unit: SECOND, summed: true, watched: false, apart: nowhere }
+    }
+}
+
+/// What rollups and levels are made of.
+const SECOND: Span = Span::from_secs(1);
+
+impl Intake {
+    /// What suits these views.
+    pub(super) fn of<'a>(
+        views: impl Iterator<Item = &'a ViewKey> + Clone,
+        each: bool,
+        watched: bool,
+    ) -> Self {
+        let unit = views.clone().fold(SECOND, |unit, key| divisor(unit, width(key.spec.window)));
+        let summed = !each && views.clone().all(|key| !key.spec.stat.needs_each());
+        let from = || views.clone().filter_map(|key| key.from);
+        let apart = match (from().min(), from().max()) {
+            (Some(first), Some(last)) => first.floor(unit)..last.floor(unit).plus(unit),
+            _ => Self::default().apart,
+        };
+        Self { unit, summed, watched, apart }
+    }
+}
+
+/// The greatest common divisor.
+fn divisor(one: Span, other: Span) -> Span {
+    if other.0 == 0 { one } else { divisor(other, Span(one.0 % other.0)) }
 }
 
 /// Samples of a metric that all miss, by their clock.
@@ -45,7 +95,7 @@ pub(super) struct Astray {
 #[derive(Debug)]
 pub(super) struct Series {
     /// As [`crate::series::series_key`] writes it.
-    pub(super) key: Box<str>,
+    pub(super) key: Arc<str>,
     pub(super) metric: u32,
     /// What windows know it by; saved, unlike the place in memory.
     pub(super) number: u32,
@@ -54,6 +104,8 @@ pub(super) struct Series {
     pub(super) groups: Box<[u32]>,
     /// When its last sample came.
     pub(super) last: Time,
+    /// Place of its run among those of the step, from 1; 0 for none.
+    pub(super) run: u32,
 }
 
 /// What makes rules share windows.
@@ -96,7 +148,7 @@ pub(super) struct View {
     /// Sorted by name.
     pub(super) rules: Vec<Arc<Rule>>,
     /// By label text, see [`group_text`].
-    pub(super) groups: BTreeMap<Box<str>, u32>,
+    pub(super) groups: BTreeMap<Arc<str>, u32>,
     /// When the last sample of any group came, moved on over holes.
     pub(super) last: Option<Time>,
 }
@@ -112,7 +164,7 @@ impl View {
 pub(super) struct Group {
     pub(super) view: u32,
     /// Its labels, see [`group_text`].
-    pub(super) text: Box<str>,
+    pub(super) text: Arc<str>,
     pub(super) window: Window,
     pub(super) level: Level,
     /// One per rule of the view.

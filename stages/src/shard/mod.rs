@@ -36,6 +36,7 @@ use registry::Route;
 use repeats::{Clients, Ids};
 use rustc_hash::FxHashMap;
 use said::Speaker;
+use samples::Parked;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,8 +69,12 @@ pub struct Shard {
     views: Slab<View>,
     groups: Slab<Group>,
     series: Slab<Series>,
-    by_key: FxHashMap<Box<str>, u32>,
+    by_key: FxHashMap<Arc<str>, u32>,
     tables: TableCache<Route>,
+    /// Runs of samples of the step at hand, not yet in any window.
+    runs: Vec<Parked>,
+    /// Kept between blocks for its memory.
+    each: Vec<(Time, f64)>,
     /// Groups with samples that were not evaluated.
     dirty: Vec<u32>,
     dues: DueQueue<Whom>,
@@ -135,6 +140,8 @@ impl Shard {
             series: Slab::default(),
             by_key: FxHashMap::default(),
             tables: TableCache::default(),
+            runs: Vec::new(),
+            each: Vec::new(),
             dirty: Vec::new(),
             dues: DueQueue::default(),
             watches: Slab::default(),
@@ -180,6 +187,7 @@ impl Shard {
             at = at.max(entry.time).min(step.ended);
             self.samples(entry, at);
         }
+        self.place_parked();
         self.note_siblings();
         self.speaker.phase = Phase::Due;
         self.run_due(step.ended);
@@ -187,7 +195,7 @@ impl Shard {
         self.evaluate_dirty(step.ended);
         self.speaker.phase = Phase::After;
         self.end_looks(step.ended);
-        for (tier, pack) in self.rollups.take(step.ended) {
+        for (tier, pack) in self.rollups.take(step.ended, step.position()) {
             self.speaker.rollup(step.ended, tier.token(), pack);
         }
         self.sweep(step.began, step.ended);

@@ -2,7 +2,7 @@
 //!
 //! Known series keep working when a limit is reached; new ones are refused, counted, and people are told once.
 
-use super::metric::{Group, Metric, Series, View, group_text};
+use super::metric::{Group, Intake, Metric, Series, View, group_text};
 use super::{SLICES, SWEEP_EVERY, Shard, slice_of};
 use crate::batch::Kind;
 use crate::due::Due;
@@ -13,6 +13,7 @@ use crate::track::Alert;
 use crate::window::Window;
 use crate::wire::Axis;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A series is idle after this long at least.
 const IDLE_MIN: Span = Span::from_secs(3_600);
@@ -61,13 +62,25 @@ impl Shard {
             views: Vec::new(),
             watches: Vec::new(),
             series: BTreeMap::new(),
+            intake: Intake::default(),
             next_number: 0,
             limit_told: false,
             astray: None,
         };
         let id = self.metrics.insert(metric);
         self.names.insert(name.into(), id);
+        self.settle_intake(id);
         id
+    }
+
+    /// Finds out anew how samples of a metric are added up: after its views, its verifications, or what its
+    /// rollups carry have changed.
+    pub(super) fn settle_intake(&mut self, metric: u32) {
+        let owner = &self.metrics[metric];
+        let views = owner.views.iter().map(|view| &self.views[*view].key);
+        let each = self.rollups.needs_each(&owner.name);
+        let intake = Intake::of(views, each, !owner.watches.is_empty());
+        self.metrics[metric].intake = intake;
     }
 
     fn add_series(&mut self, metric: u32, key: &str, kind: Kind, now: Time) -> u32 {
@@ -76,13 +89,13 @@ impl Shard {
         owner.next_number += 1;
         let views = owner.views.clone();
         self.series_known[owner.slice] += 1;
-        let groups = Box::default();
-        let id =
-            self.series.insert(Series { key: key.into(), metric, number, kind, groups, last: now });
-        self.metrics[metric].series.insert(key.into(), id);
-        self.by_key.insert(key.into(), id);
-        self.rollups.name(id, key, kind);
-        self.series[id].groups = views.iter().map(|view| self.join(key, *view, now)).collect();
+        let (key, groups) = (Arc::from(key), Box::default());
+        let one = Series { key: Arc::clone(&key), metric, number, kind, groups, last: now, run: 0 };
+        let id = self.series.insert(one);
+        self.metrics[metric].series.insert(Arc::clone(&key), id);
+        self.by_key.insert(Arc::clone(&key), id);
+        self.rollups.name(id, Arc::clone(&key), kind);
+        self.series[id].groups = views.iter().map(|view| self.join(&key, *view, now)).collect();
         id
     }
 
@@ -100,9 +113,10 @@ impl Shard {
         if let Some(id) = owner.groups.get(text) {
             return *id;
         }
+        let text: Arc<str> = text.into();
         let group = Group {
             view,
-            text: text.into(),
+            text: Arc::clone(&text),
             window: Window::new(owner.key.spec, owner.key.from),
             level: Level::default(),
             alerts: vec![Alert::default(); owner.rules.len()],
@@ -116,7 +130,7 @@ impl Shard {
             self.axes.came(Axis::Unknown);
         }
         let id = self.groups.insert(group);
-        owner.groups.insert(text.into(), id);
+        owner.groups.insert(text, id);
         // Absence may be what it waits for: evaluate it at the step's end even if no sample comes.
         self.touch(id);
         id

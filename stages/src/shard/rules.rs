@@ -62,7 +62,7 @@ impl Shard {
         // A route may have been refused under other limits.
         self.tables.clear();
         self.settings = Arc::new(settings);
-        self.want_histograms();
+        self.detail_rollups();
     }
 
     fn is_ours(&self, rule: &Rule) -> bool {

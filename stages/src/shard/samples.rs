@@ -1,4 +1,8 @@
 //! From entries to windows: what a step's samples do to the metrics this worker owns.
+//!
+//! Samples of a series are added up to runs before they go anywhere ([`crate::run`]). Where sums are enough for
+//! every window and rollup of the metric, a run is parked until the step ends, so that later entries add to it;
+//! else it lasts for its block, and brings its samples along.
 
 use super::metric::Astray;
 use super::registry::Route;
@@ -6,11 +10,13 @@ use super::{Shard, slice_of};
 use crate::batch::{Batch, BatchError, Block, Section};
 use crate::decode::{ParsedSample, Refusal, RefusalReason, parse_samples};
 use crate::log::{Entry, EntryKind};
+use crate::run::Run;
 use crate::series::series_key;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::window::Placement;
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Samples in a row that must miss before people are told that a source's clock is off.
 const ASTRAY_TOLD: u32 = 20;
@@ -26,11 +32,38 @@ struct Arrival<'a> {
     id: Option<&'a str>,
 }
 
+/// A run that later entries of the step may add to.
+#[derive(Debug)]
+pub(super) struct Parked {
+    series: u32,
+    /// When its last sample came.
+    at: Time,
+    run: Run,
+}
+
+/// The samples of one series being added up.
+struct Open {
+    series: u32,
+    unit: Span,
+    summed: bool,
+    watched: bool,
+    apart: Range<Time>,
+    run: Option<Run>,
+    /// Its samples, where sums are not enough.
+    each: Vec<(Time, f64)>,
+}
+
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    Placed,
+    Added,
     Repeated,
+    Future,
+}
+
+/// Why samples of a metric miss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Miss {
     Late,
     Future,
 }
@@ -83,10 +116,8 @@ impl Shard {
         };
         let id_text = sample.id.as_deref();
         let arrival = Arrival { time: sample.time, value: sample.value, id: id_text };
-        let fate = self.place(id, arrival, at);
-        self.note_fate(self.series[id].metric, fate, 1, at);
-        match fate {
-            Fate::Placed | Fate::Repeated | Fate::Late => Ok(()),
+        match self.one(id, arrival, at) {
+            Fate::Added | Fate::Repeated => Ok(()),
             Fate::Future => {
                 let text = "its ts is further ahead of log time than max_future";
                 Err(Refusal::new(sample.index, RefusalReason::TooFarFuture, text))
@@ -141,78 +172,158 @@ impl Shard {
 
     /// The samples of one series: the hot path.
     fn block(&mut self, id: u32, block: &Block<'_>, at: Time) {
-        let (mut hits, mut misses, mut future) = (0_u32, 0_u32, Vec::new());
-        let mut last = Fate::Late;
+        let (mut future, mut refused) = (0_u32, Vec::new());
+        let mut open = self.open(id);
         let read = block.for_each(|time, value, sample_id| {
-            match self.place(id, Arrival { time, value, id: sample_id }, at) {
-                Fate::Placed | Fate::Repeated => hits += 1,
-                Fate::Late => (misses, last) = (misses + 1, Fate::Late),
-                Fate::Future => {
-                    (misses, last) = (misses + 1, Fate::Future);
-                    if future.len() < REFUSED_KEPT {
-                        future.push((time, value));
-                    }
+            let arrival = Arrival { time, value, id: sample_id };
+            if self.add(&mut open, arrival, at) == Fate::Future {
+                future += 1;
+                if refused.len() < REFUSED_KEPT {
+                    refused.push((time, value));
                 }
             }
         });
-        let metric = self.series[id].metric;
-        if hits > 0 {
-            self.metrics[metric].astray = None;
-        } else if misses > 0 {
-            self.note_fate(metric, last, misses, at);
-        }
-        if !future.is_empty() {
-            self.refuse_future(id, &future, at);
+        self.close(open, at);
+        if future > 0 {
+            self.note_miss(self.series[id].metric, Miss::Future, future, at);
+            self.refuse_future(id, &refused, at);
         }
         if let Err(error) = read {
             self.count_refused(error.reason(), 1);
-            let name = self.metrics[metric].name.clone();
-            let text = format!("{error} in samples of {}", self.series[id].key);
+            let series = &self.series[id];
+            let name = self.metrics[series.metric].name.clone();
+            let text = format!("{error} in samples of {}", series.key);
             self.speaker.dead_letter(at, &name, error.reason(), Bytes::from(text));
         }
     }
 
-    /// Puts one sample into every window it belongs to.
+    /// A single sample.
+    fn one(&mut self, id: u32, arrival: Arrival<'_>, at: Time) -> Fate {
+        let mut open = self.open(id);
+        let fate = self.add(&mut open, arrival, at);
+        self.close(open, at);
+        if fate == Fate::Future {
+            self.note_miss(self.series[id].metric, Miss::Future, 1, at);
+        }
+        fate
+    }
+
+    /// Goes on with the run of a series, if there is one.
     #[inline]
-    fn place(&mut self, id: u32, arrival: Arrival<'_>, at: Time) -> Fate {
+    fn open(&mut self, id: u32) -> Open {
+        let series = &self.series[id];
+        let intake = &self.metrics[series.metric].intake;
+        let run = (series.run > 0).then(|| self.runs[series.run as usize - 1].run);
+        Open {
+            series: id,
+            unit: intake.unit,
+            summed: intake.summed,
+            watched: intake.watched,
+            apart: intake.apart.clone(),
+            run,
+            each: std::mem::take(&mut self.each),
+        }
+    }
+
+    /// Parks the run for later entries, or puts it where it belongs.
+    #[inline]
+    fn close(&mut self, mut open: Open, at: Time) {
+        if let Some(run) = open.run.take() {
+            if open.summed {
+                self.park(open.series, run, at);
+            } else {
+                self.place(open.series, &run, &open.each, at);
+            }
+        }
+        open.each.clear();
+        self.each = open.each;
+    }
+
+    #[inline]
+    fn park(&mut self, id: u32, run: Run, at: Time) {
         let series = &mut self.series[id];
-        let time = arrival.time.unwrap_or(at);
+        let parked = Parked { series: id, at, run };
+        if series.run > 0 {
+            self.runs[series.run as usize - 1] = parked;
+        } else {
+            self.runs.push(parked);
+            series.run = self.runs.len() as u32;
+        }
+    }
+
+    /// Puts the parked runs where they belong: the step has no more samples.
+    pub(super) fn place_parked(&mut self) {
+        let mut runs = std::mem::take(&mut self.runs);
+        for parked in &runs {
+            self.series[parked.series].run = 0;
+            self.place(parked.series, &parked.run, &[], parked.at);
+        }
+        runs.clear();
+        self.runs = runs;
+    }
+
+    /// Adds one sample to the run of its series.
+    #[inline]
+    fn add(&mut self, open: &mut Open, arrival: Arrival<'_>, at: Time) -> Fate {
+        let (time, value) = (arrival.time.unwrap_or(at), arrival.value);
         if time > at.plus(self.settings.limits.max_future) {
             return Fate::Future;
         }
         if let Some(text) = arrival.id {
-            let metric = &self.metrics[series.metric];
+            let metric = &self.metrics[self.series[open.series].metric];
             if !self.ids[metric.slice].is_new(&metric.name, text, at) {
                 self.counters.repeated += 1;
                 return Fate::Repeated;
             }
         }
+        if open.watched {
+            self.show_watches(open.series, time, value, at);
+        }
+        if !open.run.as_mut().is_some_and(|run| run.add(time, value, open.unit)) {
+            let run = Run::of(time, value, open.unit);
+            // Its pane may not have begun, or it may lie beside others that do not count.
+            if run.start > at || open.apart.contains(&time) {
+                self.place(open.series, &run, &[(time, value)], at);
+                return Fate::Added;
+            }
+            if let Some(before) = open.run.replace(run) {
+                self.place(open.series, &before, &open.each, at);
+                open.each.clear();
+            }
+        }
+        if !open.summed {
+            open.each.push((time, value));
+        }
+        Fate::Added
+    }
+
+    /// Puts a run into every window it belongs to.
+    fn place(&mut self, id: u32, run: &Run, each: &[(Time, f64)], at: Time) {
+        let series = &mut self.series[id];
         series.last = at;
+        let metric = series.metric;
         let mut placed = series.groups.is_empty();
         for group_id in &series.groups {
             let group = &mut self.groups[*group_id];
-            match group.window.add(series.number, time, arrival.value, series.kind, at) {
+            match group.window.add_run((series.number, series.kind), run, each, at) {
                 Placement::Counted | Placement::Waiting => {}
                 Placement::Late | Placement::TooEarly | Placement::Dropped => continue,
             }
             placed = true;
-            group.level.add(time, arrival.value);
-            group.last = Some(at);
+            group.level.add(run.start, run.sums.sum(), run.sums.count);
+            group.last = group.last.max(Some(at));
             if !group.dirty {
                 group.dirty = true;
                 self.dirty.push(*group_id);
             }
         }
-        self.rollups.add(id, time, arrival.value);
-        if !self.metrics[series.metric].watches.is_empty() {
-            self.show_watches(id, time, arrival.value, at);
-        }
+        self.rollups.add(id, run, each);
         if placed {
-            self.counters.samples += 1;
-            Fate::Placed
+            self.counters.samples += u64::from(run.sums.count);
+            self.metrics[metric].astray = None;
         } else {
-            self.counters.late += 1;
-            Fate::Late
+            self.counters.late += u64::from(run.sums.count);
+            self.note_miss(metric, Miss::Late, run.sums.count, at);
         }
     }
 
@@ -227,16 +338,8 @@ impl Shard {
     }
 
     /// A metric whose every sample misses has a clock that is off: people are told once.
-    fn note_fate(&mut self, metric: u32, fate: Fate, count: u32, at: Time) {
+    fn note_miss(&mut self, metric: u32, miss: Miss, count: u32, at: Time) {
         let owner = &mut self.metrics[metric];
-        let future = match fate {
-            Fate::Placed | Fate::Repeated => {
-                owner.astray = None;
-                return;
-            }
-            Fate::Late => false,
-            Fate::Future => true,
-        };
         let astray = owner.astray.get_or_insert(Astray { count: 0, told: false });
         astray.count = astray.count.saturating_add(count);
         if astray.count < ASTRAY_TOLD || astray.told {
@@ -244,10 +347,9 @@ impl Shard {
         }
         astray.told = true;
         let name = owner.name.clone();
-        let (kind, what) = if future {
-            ("source_future", "further ahead of log time than max_future")
-        } else {
-            ("source_late", "older than every window that could hold it")
+        let (kind, what) = match miss {
+            Miss::Future => ("source_future", "further ahead of log time than max_future"),
+            Miss::Late => ("source_late", "older than every window that could hold it"),
         };
         let text = format!("every sample of {name} is {what}: check the clock of whoever sends it");
         self.notice(at, kind, &name, text);

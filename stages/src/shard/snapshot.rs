@@ -2,7 +2,7 @@
 //!
 //! One stream for what is the same on every worker, one per slice for the metrics in it, each compressed and
 //! cut into chunks. So the chunks do not depend on the number of workers, and a worker reads only its slices.
-//! Of the rollups the open panes are saved; closed ones are on the bus, whole.
+//! Of the rollups the panes are saved that have not been said yet.
 
 use super::metric::{Group, Metric, Series, View, ViewKey};
 use super::repeats::{Clients, Ids};
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// First bytes of every chunk, and the version of this layout.
-const MAGIC: [u8; 5] = *b"OPSS\x02";
+const MAGIC: [u8; 5] = *b"OPSS\x03";
 /// Bytes of a chunk without its header.
 const CHUNK_BYTES: usize = 500 << 10;
 /// Magic, version of the stages, stream, part, parts.
@@ -67,7 +67,7 @@ impl Shard {
         for slice in (0..SLICES).filter(|slice| shard.place.owns(*slice)).collect::<Vec<_>>() {
             shard.load_slice(slice, stream(slice as u8)?).map_err(bad)?;
         }
-        shard.want_histograms();
+        shard.detail_rollups();
         Ok(shard)
     }
 
@@ -164,11 +164,12 @@ impl Shard {
         let astray = from_json(cursor.bytes()?)?;
         let mut series = Vec::new();
         for _ in 0..cursor.count(4)? {
-            let key: Box<str> = cursor.text()?.into();
+            let key: Arc<str> = cursor.text()?.into();
             let number = u32::try_from(cursor.unsigned()?).map_err(|_| BAD)?;
             let kind = if cursor.byte()? == 0 { Kind::Gauge } else { Kind::Counter };
             let last = Time(cursor.signed()?);
-            series.push(Series { key, metric: id, number, kind, groups: Box::default(), last });
+            let groups = Box::default();
+            series.push(Series { key, metric: id, number, kind, groups, last, run: 0 });
         }
         let metric = &mut self.metrics[id];
         (metric.next_number, metric.limit_told, metric.astray) = (next_number, limit_told, astray);
@@ -212,13 +213,13 @@ impl Shard {
 
     fn load_series(&mut self, metric: u32, mut series: Series) {
         let views = self.metrics[metric].views.clone();
-        let key = series.key.clone();
+        let key = Arc::clone(&series.key);
         series.groups = views.iter().map(|view| self.join(&key, *view, series.last)).collect();
         let (slice, kind) = (self.metrics[metric].slice, series.kind);
         let id = self.series.insert(series);
         self.series_known[slice] += 1;
-        self.metrics[metric].series.insert(key.clone(), id);
-        self.rollups.name(id, &key, kind);
+        self.metrics[metric].series.insert(Arc::clone(&key), id);
+        self.rollups.name(id, Arc::clone(&key), kind);
         self.by_key.insert(key, id);
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Alerts on their way to their new group, by rule and group text.
-type Moving = BTreeMap<(String, Box<str>), Alert>;
+type Moving = BTreeMap<(String, Arc<str>), Alert>;
 
 impl Shard {
     /// Lays the views of a metric anew, for these rules.
@@ -39,6 +39,7 @@ impl Shard {
             self.drop_view(view);
         }
         self.metrics[metric].views = views;
+        self.settle_intake(metric);
         self.rejoin(metric, now);
         self.hand_out(metric, &mut moving);
     }
@@ -88,7 +89,7 @@ impl Shard {
                 self.group(*view, "", now);
             }
         }
-        let series: Vec<(Box<str>, u32)> =
+        let series: Vec<(Arc<str>, u32)> =
             self.metrics[metric].series.iter().map(|(key, id)| (key.clone(), *id)).collect();
         for (key, id) in series {
             self.series[id].groups = views.iter().map(|view| self.join(&key, *view, now)).collect();

@@ -4,13 +4,13 @@ use super::metric::{group_text, sorted, text_of};
 use super::{Shard, Whom};
 use crate::due::Due;
 use crate::log::Entry;
+use crate::rollup::Detail;
 use crate::settings::Rule;
 use crate::time::Time;
 use crate::verify::Watch;
 use crate::window::Reading;
 use crate::wire::people::LOOK_KEEPS;
 use crate::wire::{Look, Relayed, SCHEMA, ShardEvent, Verdict, Verified, VerifyRequest};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Verifications of one shard under way; one more is inconclusive at once.
@@ -69,6 +69,7 @@ impl Shard {
         let watch = Watch::new(request, rule);
         let id = self.watches.insert(Watching { watch, metric, text, due: Due::default() });
         self.metrics[metric].watches.push(id);
+        self.settle_intake(metric);
         self.touched_watches.insert(id);
     }
 
@@ -111,6 +112,7 @@ impl Shard {
     fn close_watch(&mut self, id: u32, verdict: Verdict, reading: &Reading, now: Time) {
         let Some(Watching { watch, metric, .. }) = self.watches.remove(id) else { return };
         self.metrics[metric].watches.retain(|other| *other != id);
+        self.settle_intake(metric);
         let limit = crate::judge::limit(&watch.rule);
         let evidence = self.speaker.evidence(reading, watch.level.value(), limit, now);
         let verified = Verified {
@@ -132,7 +134,7 @@ impl Shard {
             && self.place.owns(super::slice_of(&look.metric))
         {
             self.looks.insert(look.metric, now.plus(LOOK_KEEPS));
-            self.want_histograms();
+            self.detail_rollups();
         }
     }
 
@@ -141,15 +143,18 @@ impl Shard {
         let before = self.looks.len();
         self.looks.retain(|_, until| *until > now);
         if self.looks.len() != before {
-            self.want_histograms();
+            self.detail_rollups();
         }
     }
 
-    /// Metrics whose rollups carry histograms: looked at, or with a rule that needs one.
-    pub(super) fn want_histograms(&mut self) {
+    /// Metrics whose rollups carry histograms: with a rule that needs one, or looked at.
+    pub(super) fn detail_rollups(&mut self) {
         let rules = self.settings.rules.iter().filter(|rule| rule.stat.needs_histogram());
-        let wanted: BTreeSet<String> =
-            rules.map(|rule| rule.metric.clone()).chain(self.looks.keys().cloned()).collect();
-        self.rollups.want_histograms(wanted);
+        let coarse = rules.map(|rule| (rule.metric.clone(), Detail::Coarse));
+        let fine = self.looks.keys().map(|name| (name.clone(), Detail::Fine));
+        self.rollups.detail(coarse.chain(fine).collect());
+        for metric in self.names.values().copied().collect::<Vec<_>>() {
+            self.settle_intake(metric);
+        }
     }
 }

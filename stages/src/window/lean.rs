@@ -1,6 +1,6 @@
 //! Counts and sums by pane in 12 bytes each: enough for nearly every window.
 //!
-//! A pane is one number of 96 bits: 20 of its count above 76 of its sum, so a sample is one addition. The sum is
+//! A pane is one number of 96 bits: 20 of its count above 76 of its sum, so a sample, or a run of them, is one addition. The sum is
 //! exact, in units of 2^`unit`; the unit is chosen so that all values seen are whole numbers of it, with room to
 //! both sides, and again when a value does not fit. What cannot be held so ([`Lean::add`] says no) goes to the
 //! full form, see [`super::tally`]. 64 bits without the count were tried: floats with all 53 bits in use, a few
@@ -9,6 +9,7 @@
 use crate::batch::BatchError;
 use crate::batch::varint::{Cursor, put, put_signed};
 use crate::exact::{Sum, parts};
+use crate::run::Sums;
 use std::ops::Range;
 
 const SUM_BITS: u32 = 76;
@@ -17,6 +18,8 @@ const COUNT_MAX: u128 = (1 << 20) - 1;
 const ONE: u128 = 1 << SUM_BITS;
 /// No samples. Sums have this added, so that they are never below zero.
 const EMPTY: u128 = 1 << (SUM_BITS - 1);
+/// The unit exact sums of runs come in is two to this.
+const EXACT_UNIT: i32 = -64;
 /// A float's 53 bits shifted by this much still fit a sum.
 const SHIFT_MAX: i32 = SUM_BITS as i32 - 1 - 53;
 /// Units for which every total is zero, a normal float, or too large for one.
@@ -36,19 +39,24 @@ impl Lean {
         Self { panes: vec![split(EMPTY); slots].into(), total: [0; 2], unit: 0 }
     }
 
-    /// Adds a sample; false, and nothing has changed, if it does not fit.
+    /// Adds samples; false, and nothing has changed, if they do not fit.
     #[inline]
-    pub(super) fn add(&mut self, slot: usize, value: f64) -> bool {
-        self.put(slot, value) || (self.refit(value) && self.put(slot, value))
+    pub(super) fn add(&mut self, slot: usize, sums: &Sums) -> bool {
+        self.put(slot, sums) || (self.refit(sums) && self.put(slot, sums))
     }
 
     #[inline]
-    fn put(&mut self, slot: usize, value: f64) -> bool {
-        let Some(part) = in_units(value, self.unit) else { return false };
+    fn put(&mut self, slot: usize, sums: &Sums) -> bool {
+        let part = match sums.units() {
+            Some(units) => rescaled(units, EXACT_UNIT - self.unit),
+            None => in_units(sums.min, self.unit),
+        };
+        let Some(part) = part else { return false };
         let before = join(self.panes[slot]);
-        // A sum that leaves its bits changes the count by none or two instead of one.
-        let after = before.wrapping_add(ONE.wrapping_add(part as u128));
-        if after >> SUM_BITS != (before >> SUM_BITS) + 1 || after >> 96 != 0 {
+        let count = u128::from(sums.count);
+        // A sum that leaves its bits changes the count by one more or less than it should.
+        let after = before.wrapping_add((count << SUM_BITS).wrapping_add(part as u128));
+        if after >> SUM_BITS != (before >> SUM_BITS) + count || after >> 96 != 0 {
             return false;
         }
         self.panes[slot] = split(after);
@@ -56,11 +64,16 @@ impl Lean {
         true
     }
 
-    /// Chooses the unit anew, so that `value` fits too; false if there is none.
+    /// Chooses the unit anew, so that `sums` fits too; false if there is none.
     #[cold]
-    fn refit(&mut self, value: f64) -> bool {
-        let (mantissa, exponent, _) = parts(value);
-        let mut bits = span(u128::from(mantissa), exponent);
+    fn refit(&mut self, sums: &Sums) -> bool {
+        let mut bits = match sums.units() {
+            Some(units) => span(units.unsigned_abs(), EXACT_UNIT),
+            None => {
+                let (mantissa, exponent, _) = parts(sums.min);
+                span(u128::from(mantissa), exponent)
+            }
+        };
         for slot in 0..self.panes.len() {
             let other = span(self.sum(slot).unsigned_abs(), self.unit);
             bits = bits.start.min(other.start)..bits.end.max(other.end);
@@ -196,6 +209,25 @@ fn in_units(value: f64, unit: i32) -> Option<i128> {
         return None;
     };
     Some(if negative { -size } else { size })
+}
+
+/// `sum` times 2^`shift`, if that is whole and small enough.
+#[inline]
+fn rescaled(sum: i128, shift: i32) -> Option<i128> {
+    let scaled = if shift < 0 {
+        let down = shift.unsigned_abs();
+        if down > 127 || (sum >> down) << down != sum {
+            return (sum == 0).then_some(0);
+        }
+        sum >> down
+    } else {
+        let up = shift as u32;
+        if up > 75 || (sum << up) >> up != sum {
+            return (sum == 0).then_some(0);
+        }
+        sum << up
+    };
+    (scaled.unsigned_abs() < EMPTY).then_some(scaled)
 }
 
 /// Exponents of the lowest bit set and of the one above the highest; of zero, none that would widen another's.

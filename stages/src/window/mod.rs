@@ -1,7 +1,7 @@
 //! The window of one rule x group: what its statistic is made of, kept by panes.
 //!
-//! A sample lands in the pane of its event time: one more in that pane's count and exact sum and in the running
-//! totals ([`tally`]), whatever the window's length. A pane that leaves is subtracted, exactly. Smallest and largest
+//! A sample, or a run of them ([`crate::run`]), lands in the pane of its event time: in that pane's count and exact sum
+//! and in the running totals ([`tally`]), whatever the window's length. A pane that leaves is subtracted, exactly. Smallest and largest
 //! values are two short lists of panes ([`extreme`]) instead of two numbers in each pane: that halves the memory,
 //! and takes late samples too.
 //!
@@ -35,12 +35,13 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use read::Reading;
+pub use read::{Glance, Reading};
 
 use crate::batch::Kind;
 use crate::histogram::{Bucket, Histo};
 use crate::pane::Panes;
 use crate::rate::Rates;
+use crate::run::{Run, Sums};
 use crate::settings::Stat;
 use crate::time::{Span, Time};
 use extreme::Extreme;
@@ -176,69 +177,97 @@ impl Window {
 
     /// Adds a sample of `series` at log time `now`. The value is finite; whether it is too far ahead has been
     /// checked.
-    #[inline]
     pub fn add(&mut self, series: u32, time: Time, value: f64, kind: Kind, now: Time) -> Placement {
-        if time < self.from {
+        let sums = Sums::of(value);
+        let run = Run { start: time, first: time, newest: (time, value), sums };
+        self.add_run((series, kind), &run, &[(time, value)], now)
+    }
+
+    /// The same for a run of samples, which lie in one pane and to one side of the moment this window counts from.
+    /// They are `each`, in the order they came, where [`Stat::needs_each`] says so, and where their pane has not begun.
+    #[inline]
+    pub fn add_run(
+        &mut self,
+        (series, kind): (u32, Kind),
+        run: &Run,
+        each: &[(Time, f64)],
+        now: Time,
+    ) -> Placement {
+        if run.first < self.from {
             return Placement::TooEarly;
         }
         self.advance(now);
-        let sample = Sample { series, time, value, kind };
         // Nearly always the newest pane: found without a division.
-        let behind = time.0.wrapping_sub(self.start.0);
+        let behind = run.first.0.wrapping_sub(self.start.0);
         let pane = if (0..self.panes.width.0).contains(&behind) {
             self.current
         } else {
-            self.panes.number(time)
+            self.panes.number(run.first)
         };
         if pane < self.oldest {
             return Placement::Late;
         }
         if pane > self.current {
-            return self.wait(pane, sample);
+            return self.wait(pane, (series, kind), each);
         }
-        self.place(pane, &sample);
+        self.place(pane, (series, kind), run, each);
         Placement::Counted
     }
 
     #[inline]
-    fn place(&mut self, pane: i64, sample: &Sample) {
-        let &Sample { series, time, value, kind } = sample;
-        let slot = self.slot(pane);
+    fn place(&mut self, pane: i64, (series, kind): (u32, Kind), run: &Run, each: &[(Time, f64)]) {
+        let (slot, sums) = (self.slot(pane), &run.sums);
         if self.count == 0 {
             self.began = pane;
         }
         self.began = self.began.min(pane);
-        self.count += 1;
+        self.count += u64::from(sums.count);
         self.filled += u32::from(self.tally.count(slot) == 0);
-        self.tally.add(slot, value);
+        self.tally.add(slot, sums);
         let short = short::of(pane);
-        self.min.add(short, value);
-        self.max.add(short, value);
+        self.min.add(short, sums.min);
+        self.max.add(short, sums.max);
         self.seen.add(series, short);
         // Of two with one time, the one that came later.
-        if self.newest.is_none_or(|(newest, _)| time >= newest) {
-            self.newest = Some((time, value));
+        if self.newest.is_none_or(|(newest, _)| run.newest.0 >= newest) {
+            self.newest = Some(run.newest);
         }
+        if self.spec.stat.needs_each() {
+            self.place_each((pane, slot), (series, kind), each);
+        }
+    }
+
+    /// What needs to see samples one by one.
+    fn place_each(
+        &mut self,
+        (pane, slot): (i64, usize),
+        (series, kind): (u32, Kind),
+        each: &[(Time, f64)],
+    ) {
         if let Some(histogram) = &mut self.histogram {
-            histogram.add(value, slot, self.tally.slots());
-            self.clamped += u64::from(Bucket::clamps(value));
+            let slots = self.tally.slots();
+            for (_, value) in each {
+                histogram.add(*value, slot, slots);
+                self.clamped += u64::from(Bucket::clamps(*value));
+            }
         }
         if let Some(squares) = &mut self.squares {
-            squares.add_square(slot, value);
+            each.iter().for_each(|(_, value)| squares.add_square(slot, *value));
         }
         if let Some(rates) = &mut self.rates {
-            rates.add(pane, series, time, value, kind);
+            each.iter().for_each(|(time, value)| rates.add(pane, series, *time, *value, kind));
         }
     }
 
     #[cold]
-    fn wait(&mut self, pane: i64, sample: Sample) -> Placement {
+    fn wait(&mut self, pane: i64, (series, kind): (u32, Kind), each: &[(Time, f64)]) -> Placement {
         let waiting = self.waiting.get_or_insert_with(Box::default);
-        if waiting.count >= WAITING_MAX {
+        if waiting.count + each.len() > WAITING_MAX {
             return Placement::Dropped;
         }
-        waiting.count += 1;
-        waiting.panes.entry(pane).or_default().push(sample);
+        waiting.count += each.len();
+        let sample = |&(time, value): &(Time, f64)| Sample { series, time, value, kind };
+        waiting.panes.entry(pane).or_default().extend(each.iter().map(sample));
         Placement::Waiting
     }
 
@@ -328,7 +357,11 @@ impl Window {
         }
         let oldest = self.oldest;
         for (pane, samples) in begun.into_iter().filter(|(pane, _)| *pane >= oldest) {
-            samples.iter().for_each(|sample| self.place(pane, sample));
+            for Sample { series, time, value, kind } in samples {
+                let sums = Sums::of(value);
+                let run = Run { start: time, first: time, newest: (time, value), sums };
+                self.place(pane, (series, kind), &run, &[(time, value)]);
+            }
         }
     }
 

@@ -32,17 +32,46 @@ pub struct Reading {
     pub series: u32,
 }
 
+/// What a rule is judged by: the part of a [`Reading`] that every evaluation needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Glance {
+    /// The statistic, as in a reading.
+    pub value: Option<f64>,
+    /// Samples in the window.
+    pub count: u64,
+    /// Panes, as in a reading.
+    pub panes: u32,
+    /// How many of those hold samples.
+    pub panes_filled: u32,
+}
+
 impl Window {
-    /// What the window says at `now`, after [`Window::advance`] to it.
+    /// What a rule is judged by at `now`, after [`Window::advance`] to it.
+    #[inline]
+    pub fn glance(&mut self, now: Time) -> Glance {
+        self.advance(now);
+        Glance {
+            value: self.statistic(),
+            count: self.count,
+            panes: self.panes_since_first(),
+            panes_filled: self.filled,
+        }
+    }
+
+    fn panes_since_first(&self) -> u32 {
+        let first = self.began.max(self.oldest);
+        if self.count > 0 { (self.current - first + 1) as u32 } else { 0 }
+    }
+
+    /// All that the window says at `now`, after [`Window::advance`] to it.
     pub fn read(&mut self, now: Time) -> Reading {
         self.advance(now);
         let count = self.count;
         let some = |value: f64| (count > 0).then_some(value);
         let sum = self.tally.value();
         let start = self.panes.start(self.oldest);
-        let first = self.began.max(self.oldest);
         Reading {
-            value: self.statistic(sum),
+            value: self.statistic(),
             count,
             mean: some(sum / count as f64),
             min: self.min.value(),
@@ -51,7 +80,7 @@ impl Window {
                 let [p50, p95, p99] = [50.0, 95.0, 99.0].map(|q| histogram.percentile(q));
                 Some([p50?, p95?, p99?])
             }),
-            panes: if count > 0 { (self.current - first + 1) as u32 } else { 0 },
+            panes: self.panes_since_first(),
             panes_filled: self.filled,
             window_start: start.max(self.from),
             newest: self.newest(),
@@ -59,7 +88,8 @@ impl Window {
         }
     }
 
-    fn statistic(&self, sum: f64) -> Option<f64> {
+    #[inline]
+    fn statistic(&self) -> Option<f64> {
         let count = self.count;
         if self.spec.stat == Stat::Count {
             return Some(count as f64);
@@ -70,10 +100,10 @@ impl Window {
         let histogram = self.histogram.as_ref();
         let share = |part: u64| part as f64 / count as f64;
         match self.spec.stat {
-            Stat::Mean => Some(sum / count as f64),
+            Stat::Mean => Some(self.tally.value() / count as f64),
             Stat::Min => self.min.value(),
             Stat::Max => self.max.value(),
-            Stat::Sum => Some(sum),
+            Stat::Sum => Some(self.tally.value()),
             Stat::Count => Some(count as f64),
             Stat::Rate => self.rates.as_ref().and_then(|rates| rates.value()),
             Stat::Last => self.newest.map(|(_, value)| value),

@@ -22,16 +22,6 @@ impl PaneSums {
         Self { narrow: vec![[0; 2]; slots].into(), wide: None, total: Sum::default() }
     }
 
-    #[inline]
-    pub(super) fn add(&mut self, slot: usize, value: f64) {
-        self.total.add(value);
-        let sum = crate::exact::fixed(value).and_then(|part| self.get(slot).checked_add(part));
-        match sum {
-            Some(sum) => self.set(slot, sum),
-            None => self.beside(slot).add(value),
-        }
-    }
-
     pub(super) fn add_square(&mut self, slot: usize, value: f64) {
         let mut square = Sum::default();
         add_square(&mut square, value);

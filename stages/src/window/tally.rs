@@ -5,6 +5,7 @@ use super::sums::PaneSums;
 use crate::batch::BatchError;
 use crate::batch::varint::{Cursor, put};
 use crate::exact::Sum;
+use crate::run::Sums;
 
 /// Counts and sums by slot, and the sum of all.
 #[derive(Clone, Debug)]
@@ -26,18 +27,18 @@ impl Tally {
         Self::Lean(Lean::new(slots))
     }
 
-    /// Adds a sample to the pane in `slot`.
+    /// Adds samples to the pane in `slot`.
     #[inline]
-    pub(super) fn add(&mut self, slot: usize, value: f64) {
+    pub(super) fn add(&mut self, slot: usize, sums: &Sums) {
         if let Self::Lean(lean) = self {
-            if lean.add(slot, value) {
+            if lean.add(slot, sums) {
                 return;
             }
             *self = Self::Full(Box::new(Full::of(lean)));
         }
         if let Self::Full(full) = self {
-            full.counts[slot] += 1;
-            full.sums.add(slot, value);
+            full.counts[slot] += u64::from(sums.count);
+            full.sums.add_sum(slot, &sums.exact());
         }
     }
 
