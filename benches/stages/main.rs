@@ -36,10 +36,17 @@ fn main() {
     }
     let mut table = Table::new("stages");
     let keys = load::keys();
-    busy(&mut table, &keys);
-    each_second(&mut table, &keys);
-    lengths(&mut table, &keys);
-    mean_memory(&mut table, &keys);
+    type Part = fn(&mut Table, &[String]);
+    let parts: [(&str, Part); 4] = [
+        ("busy", busy),
+        ("each_second", each_second),
+        ("lengths", lengths),
+        ("memory", mean_memory),
+    ];
+    let only = std::env::var("OPS_BENCH_PART").ok();
+    for (_, part) in parts.iter().filter(|(name, _)| only.as_deref().is_none_or(|o| o == *name)) {
+        part(&mut table, &keys);
+    }
     table.finish();
 }
 

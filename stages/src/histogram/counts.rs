@@ -1,12 +1,14 @@
 //! Counts by bucket of one pane: sorted, with new samples waiting to be merged.
 
 use super::bucket::{Bucket, rank};
+use smallvec::SmallVec;
 
 /// Counts by bucket, sorted; new ones wait unsorted until there are enough to merge.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub(super) sorted: Vec<(Bucket, u32)>,
-    pub(super) waiting: Vec<Bucket>,
+    /// A dozen in place: a gauge read every second has no more in ten.
+    pub(super) waiting: SmallVec<[Bucket; 12]>,
 }
 
 /// How many samples wait: a merge then costs a few nanoseconds for each.
@@ -50,12 +52,6 @@ impl Counts {
         self.sorted = merge(&old, other.merged());
     }
 
-    /// Empties it, keeping its memory.
-    pub(crate) fn clear(&mut self) {
-        self.sorted.clear();
-        self.waiting.clear();
-    }
-
     /// The bucket of a rank, counted from 1.
     pub fn at_rank(&mut self, rank: u64) -> Option<Bucket> {
         let mut seen = 0;
@@ -96,7 +92,11 @@ impl Counts {
 
     pub(super) fn bytes(&self) -> usize {
         self.sorted.capacity() * size_of::<(Bucket, u32)>()
-            + self.waiting.capacity() * size_of::<Bucket>()
+            + (if self.waiting.spilled() {
+                self.waiting.capacity() * size_of::<Bucket>()
+            } else {
+                0
+            })
     }
 }
 

@@ -3,11 +3,14 @@
 use super::bucket::{BUCKETS, Bucket};
 
 /// The running total of a window: counters over the range of buckets in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Dense {
     first: i32,
     pub(super) counters: Vec<u32>,
     pub(super) total: u64,
+    /// A place, and the samples before it: where the rank asked for last was found.
+    found: usize,
+    under: u64,
 }
 
 impl Dense {
@@ -17,8 +20,10 @@ impl Dense {
         if at < 0 || at as usize >= self.counters.len() {
             self.widen(bucket);
         }
-        self.counters[(bucket.0 - self.first) as usize] += count;
+        let at = (bucket.0 - self.first) as usize;
+        self.counters[at] += count;
         self.total += u64::from(count);
+        self.under += if at < self.found { u64::from(count) } else { 0 };
     }
 
     /// The same for bytes from elsewhere: false if that many cannot be.
@@ -34,8 +39,10 @@ impl Dense {
 
     pub(super) fn sub(&mut self, bucket: Bucket, count: u32) {
         // Only what was added is taken away: panes are what the total is made of.
-        self.counters[(bucket.0 - self.first) as usize] -= count;
+        let at = (bucket.0 - self.first) as usize;
+        self.counters[at] -= count;
         self.total -= u64::from(count);
+        self.under -= if at < self.found { u64::from(count) } else { 0 };
     }
 
     /// Makes room for `bucket`, with a margin so that it seldom happens.
@@ -53,6 +60,23 @@ impl Dense {
             counters[from..from + self.counters.len()].copy_from_slice(&self.counters);
         }
         (self.first, self.counters) = (first, counters);
+        (self.found, self.under) = (0, 0);
+    }
+
+    /// The bucket of a rank that will be asked for again: from where the last one was found, a few places on.
+    pub(super) fn follow(&mut self, rank: u64) -> Option<Bucket> {
+        if rank == 0 || rank > self.total {
+            return None;
+        }
+        while self.under >= rank {
+            self.found -= 1;
+            self.under -= u64::from(self.counters[self.found]);
+        }
+        while self.under + u64::from(self.counters[self.found]) < rank {
+            self.under += u64::from(self.counters[self.found]);
+            self.found += 1;
+        }
+        Some(Bucket(self.first + self.found as i32))
     }
 
     pub(super) fn at_rank(&self, rank: u64) -> Option<Bucket> {

@@ -13,8 +13,8 @@
 //!
 //! # Levels
 //!
-//! A window keeps its samples as they are, one `u32` each, sorted ([`Raw`]): a percentile is one look-up, and
-//! a gauge read every few seconds never needs more. Past [`RAW_MAX`] samples it counts: sparse panes of (bucket,
+//! A window keeps its samples as they are, one `u32` each ([`Raw`]): a gauge read every few seconds never needs more.
+//! Past [`RAW_MAX`] samples it counts: sparse panes of (bucket,
 //! count), and a dense running total over the range of buckets in use, added to and subtracted from exactly.
 //! `hdrhistogram`'s own `subtract` is not used: it fails half-way.
 //!
@@ -23,7 +23,7 @@
 //! let mut histogram = Histo::default();
 //! (1..=200).for_each(|value| histogram.add(f64::from(value), usize::from(value > 100), 2));
 //! assert_eq!(histogram.percentile(99.0), Some(198.0));
-//! histogram.drop_pane(0);
+//! histogram.drop_pane(0, 100);
 //! assert_eq!((histogram.len(), histogram.percentile(50.0)), (100, Some(150.0)));
 //! ```
 
@@ -75,7 +75,7 @@ impl Histo {
         match self {
             Self::Raw(raw) => {
                 raw.add(bucket, slot);
-                if raw.0.len() > RAW_MAX {
+                if raw.len() > RAW_MAX as u64 {
                     self.count(slots);
                 }
             }
@@ -98,13 +98,11 @@ impl Histo {
         }
     }
 
-    /// Drops the pane in `slot`; goes back to raw once few samples are left.
-    pub fn drop_pane(&mut self, slot: usize) {
-        let Self::Counted(counted) = self else {
-            if let Self::Raw(raw) = self {
-                raw.drop_pane(slot);
-            }
-            return;
+    /// Drops the pane in `slot`, which holds `count` samples; goes back to raw once few are left.
+    pub fn drop_pane(&mut self, slot: usize, count: u64) {
+        let counted = match self {
+            Self::Raw(raw) => return raw.drop_pane(slot, count),
+            Self::Counted(counted) => counted,
         };
         let mut pane = std::mem::take(&mut counted.panes[slot]);
         for (bucket, count) in pane.merged() {
@@ -148,6 +146,17 @@ impl Histo {
         bucket.map(Bucket::value)
     }
 
+    /// The same, for one that is asked for after nearly every sample.
+    #[inline]
+    pub fn follow(&mut self, q: f64) -> Option<f64> {
+        let rank = rank(self.len(), q);
+        let bucket = match self {
+            Self::Raw(raw) => raw.follow(rank),
+            Self::Counted(counted) => counted.total.follow(rank),
+        };
+        bucket.map(Bucket::value)
+    }
+
     /// Samples in buckets below that of `threshold`.
     pub fn below(&self, threshold: f64) -> u64 {
         self.under(Bucket::of(threshold))
@@ -162,6 +171,15 @@ impl Histo {
         match self {
             Self::Raw(raw) => raw.below(bucket),
             Self::Counted(counted) => counted.total.below(bucket),
+        }
+    }
+
+    /// Reads a little of where the next sample may go.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        match self {
+            Self::Raw(raw) => raw.touch(),
+            Self::Counted(counted) => counted.total.total,
         }
     }
 

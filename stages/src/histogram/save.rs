@@ -51,7 +51,7 @@ impl Histo {
             }
             let bucket = Bucket(bucket as i32);
             match &mut histogram {
-                Self::Raw(raw) if count == 1 && raw.0.len() < RAW_MAX => raw.add(bucket, slot),
+                Self::Raw(raw) if count == 1 && raw.len() < RAW_MAX as u64 => raw.add(bucket, slot),
                 Self::Raw(_) => return Err(BAD),
                 Self::Counted(counted) => {
                     if before.is_some_and(|before| before >= (slot, bucket)) {

@@ -72,12 +72,18 @@ proptest! {
         let (mut histogram, mut all) = (Histo::default(), Vec::new());
         for (value, slot, drop) in steps {
             if drop && slot == 4 {
-                histogram.drop_pane(0);
+                let count = all.iter().filter(|(at, _)| *at == 0).count();
+                histogram.drop_pane(0, count as u64);
                 all.retain(|(at, _)| *at != 0);
             }
             for _ in 0..times {
                 histogram.add(value, slot, 5);
                 all.push((slot, Bucket::of(value)));
+                // It is asked all the time, so that what it follows is tried.
+                let mut sorted: Vec<_> = all.iter().map(|(_, bucket)| *bucket).collect();
+                sorted.sort_unstable();
+                let expected = sorted[rank(sorted.len() as u64, q) as usize - 1].value();
+                prop_assert_eq!(histogram.follow(q), Some(expected));
             }
         }
         let mut bytes = Vec::new();
@@ -85,10 +91,11 @@ proptest! {
         let loaded = Histo::load(&mut Cursor::new(&bytes), 5).expect("just saved");
         let mut sorted: Vec<_> = all.iter().map(|(_, bucket)| *bucket).collect();
         sorted.sort_unstable();
-        for histogram in [histogram, loaded] {
+        for mut histogram in [histogram, loaded] {
             prop_assert_eq!(histogram.len(), sorted.len() as u64);
             let expected = sorted[rank(sorted.len() as u64, q) as usize - 1].value();
             prop_assert_eq!(histogram.percentile(q), Some(expected));
+            prop_assert_eq!(histogram.follow(q), Some(expected));
             let edge = Bucket::of(threshold);
             let above = sorted.iter().filter(|bucket| **bucket > edge).count() as u64;
             let below = sorted.iter().filter(|bucket| **bucket < edge).count() as u64;

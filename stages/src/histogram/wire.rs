@@ -100,6 +100,6 @@ impl Counts {
             }
         }
         sorted.sort_unstable();
-        Ok(Self { sorted, waiting: Vec::new() })
+        Ok(Self { sorted, ..Self::default() })
     }
 }

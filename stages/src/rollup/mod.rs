@@ -46,8 +46,8 @@ pub const MAGIC: [u8; 4] = *b"OPSR";
 pub const VERSION: u8 = 2;
 /// A pack is ended past this many bytes, below the bus's default message of 1 MiB by more than any row.
 const PACK_BYTES: usize = 512 << 10;
-/// Emptied slices kept for their memory: of the three tiers, and of one late pane.
-const SPARE_MAX: usize = 4;
+/// Emptied slices kept for their memory: of the second that just closed, and of a late one.
+const SPARE_MAX: usize = 2;
 
 /// How wide the panes of a rollup are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

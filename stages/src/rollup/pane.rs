@@ -53,8 +53,6 @@ pub(super) struct Slice {
     pub(super) ids: Vec<u32>,
     pub(super) panes: Vec<Pane>,
     histograms: Vec<Counts>,
-    /// Histograms in use; those behind are kept for their memory.
-    used: usize,
 }
 
 impl Slice {
@@ -71,7 +69,7 @@ impl Slice {
         let pane = &mut self.panes[at];
         if pane.count == IMPLIED_MAX && pane.histogram == NONE {
             let implied = pane.implied();
-            pane.histogram = take(&mut self.histograms, &mut self.used, implied);
+            pane.histogram = put(&mut self.histograms, implied);
         }
         if pane.histogram != NONE {
             self.histograms[pane.histogram as usize].add(Bucket::of(value));
@@ -90,7 +88,7 @@ impl Slice {
         } else if pane.count + part.count > IMPLIED_MAX {
             if pane.histogram == NONE {
                 let implied = pane.implied();
-                pane.histogram = take(&mut self.histograms, &mut self.used, implied);
+                pane.histogram = put(&mut self.histograms, implied);
             }
             let histogram = &mut self.histograms[pane.histogram as usize];
             match of.histogram(part) {
@@ -109,6 +107,11 @@ impl Slice {
             self.places.resize(at + 1 + at / 4, 0);
         }
         if self.places[at] == 0 {
+            if self.panes.len() == self.panes.capacity() {
+                let more = self.panes.len() / 8 + 8;
+                self.panes.reserve_exact(more);
+                self.ids.reserve_exact(more);
+            }
             self.ids.push(series);
             self.panes.push(Pane::EMPTY);
             self.places[at] = self.panes.len() as u32;
@@ -141,8 +144,7 @@ impl Slice {
             self.places[id as usize] = 0;
         }
         self.panes.clear();
-        self.histograms[..self.used].iter_mut().for_each(Counts::clear);
-        self.used = 0;
+        self.histograms.clear();
     }
 
     /// Appends a pane to a snapshot.
@@ -167,7 +169,7 @@ impl Slice {
         let mut histogram = NONE;
         if cursor.byte()? != 0 {
             let counts = Counts::load(cursor)?;
-            histogram = take(&mut self.histograms, &mut self.used, std::iter::empty());
+            histogram = put(&mut self.histograms, std::iter::empty());
             self.histograms[histogram as usize] = counts;
         }
         let at = self.place(series);
@@ -176,13 +178,10 @@ impl Slice {
     }
 }
 
-/// A histogram of these buckets, in memory used before where there is some.
-fn take(list: &mut Vec<Counts>, used: &mut usize, buckets: impl Iterator<Item = Bucket>) -> u32 {
-    if *used == list.len() {
-        list.push(Counts::default());
-    }
-    let histogram = &mut list[*used];
-    buckets.for_each(|bucket| histogram.add(bucket));
-    *used += 1;
-    (*used - 1) as u32
+/// Appends a histogram of these buckets; its place.
+fn put(list: &mut Vec<Counts>, buckets: impl Iterator<Item = Bucket>) -> u32 {
+    let mut counts = Counts::default();
+    buckets.for_each(|bucket| counts.add(bucket));
+    list.push(counts);
+    (list.len() - 1) as u32
 }

@@ -14,6 +14,7 @@ use crate::time::{Span, Time};
 use crate::track::Alert;
 use crate::window::{Window, WindowSpec};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ pub(super) struct Series {
     pub(super) number: u32,
     pub(super) kind: Kind,
     /// Groups its samples go to, one per view of its metric.
-    pub(super) groups: Box<[u32]>,
+    pub(super) groups: SmallVec<[u32; 4]>,
     /// When its last sample came.
     pub(super) last: Time,
     /// Place of its run among those of the step, from 1; 0 for none.
@@ -168,7 +169,7 @@ pub(super) struct Group {
     pub(super) window: Window,
     pub(super) level: Level,
     /// One per rule of the view.
-    pub(super) alerts: Vec<Alert>,
+    pub(super) alerts: SmallVec<[Alert; 1]>,
     /// When the last sample came, moved on over holes.
     pub(super) last: Option<Time>,
     /// Since when absence can be seen.
@@ -178,6 +179,16 @@ pub(super) struct Group {
     pub(super) due: Due,
     /// Has samples that were not evaluated yet.
     pub(super) dirty: bool,
+}
+
+impl Group {
+    /// Reads a little of each part of it.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        let alert = self.alerts.first().map_or(0, |alert| u64::from(alert.shown));
+        let last = self.last.map_or(0, |last| last.0 as u64);
+        self.window.touch() ^ self.level.touch() ^ last ^ alert ^ self.armed.0 as u64
+    }
 }
 
 /// The labels of `key` that `group_by` names, as text like the labels' part of a series key. A label the

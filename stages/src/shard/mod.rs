@@ -71,10 +71,13 @@ pub struct Shard {
     series: Slab<Series>,
     by_key: FxHashMap<Arc<str>, u32>,
     tables: TableCache<Route>,
-    /// Runs of samples of the step at hand, not yet in any window.
+    /// Runs of samples that go on until the step ends, not yet in any window.
     runs: Vec<Parked>,
-    /// Kept between blocks for its memory.
+    /// Runs that are placed together, and the samples of those.
+    batch: Vec<Parked>,
     each: Vec<(Time, f64)>,
+    /// Kept between runs for its memory.
+    ahead: Vec<u32>,
     /// Groups with samples that were not evaluated.
     dirty: Vec<u32>,
     dues: DueQueue<Whom>,
@@ -141,7 +144,9 @@ impl Shard {
             by_key: FxHashMap::default(),
             tables: TableCache::default(),
             runs: Vec::new(),
+            batch: Vec::new(),
             each: Vec::new(),
+            ahead: Vec::new(),
             dirty: Vec::new(),
             dues: DueQueue::default(),
             watches: Slab::default(),

@@ -12,6 +12,7 @@ use crate::time::{Span, Time};
 use crate::track::Alert;
 use crate::window::Window;
 use crate::wire::Axis;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -89,7 +90,7 @@ impl Shard {
         owner.next_number += 1;
         let views = owner.views.clone();
         self.series_known[owner.slice] += 1;
-        let (key, groups) = (Arc::from(key), Box::default());
+        let (key, groups) = (Arc::from(key), SmallVec::new());
         let one = Series { key: Arc::clone(&key), metric, number, kind, groups, last: now, run: 0 };
         let id = self.series.insert(one);
         self.metrics[metric].series.insert(Arc::clone(&key), id);
@@ -119,7 +120,7 @@ impl Shard {
             text: Arc::clone(&text),
             window: Window::new(owner.key.spec, owner.key.from),
             level: Level::default(),
-            alerts: vec![Alert::default(); owner.rules.len()],
+            alerts: SmallVec::from_elem(Alert::default(), owner.rules.len()),
             last: None,
             armed: now,
             series: 0,

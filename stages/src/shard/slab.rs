@@ -2,53 +2,78 @@
 
 use std::ops::{Index, IndexMut};
 
-/// A vector with holes that are filled again.
+/// Things in a chunk. A slab grows by chunks, so that it neither copies what is there nor holds room for twice of it.
+const CHUNK: usize = 64;
+
+/// Chunks of places, with holes that are filled again.
 #[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
-    places: Vec<Option<T>>,
+    chunks: Vec<Vec<Option<T>>>,
     free: Vec<u32>,
+    len: usize,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self { chunks: Vec::new(), free: Vec::new(), len: 0 }
     }
 }
 
 impl<T> Slab<T> {
     pub(super) fn insert(&mut self, thing: T) -> u32 {
+        self.len += 1;
         if let Some(id) = self.free.pop() {
-            self.places[id as usize] = Some(thing);
+            self.chunks[id as usize / CHUNK][id as usize % CHUNK] = Some(thing);
             return id;
         }
-        self.places.push(Some(thing));
-        (self.places.len() - 1) as u32
+        let at = self.chunks.len().saturating_sub(1);
+        match self.chunks.last_mut().filter(|last| last.len() < CHUNK) {
+            Some(last) => {
+                last.push(Some(thing));
+                (at * CHUNK + last.len() - 1) as u32
+            }
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(Some(thing));
+                self.chunks.push(chunk);
+                ((self.chunks.len() - 1) * CHUNK) as u32
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, id: u32) -> Option<T> {
-        let thing = self.places.get_mut(id as usize)?.take();
-        self.free.extend(thing.is_some().then_some(id));
+        let place = self.chunks.get_mut(id as usize / CHUNK)?.get_mut(id as usize % CHUNK)?;
+        let thing = place.take();
+        if thing.is_some() {
+            self.free.push(id);
+            self.len -= 1;
+        }
         thing
     }
 
+    #[inline]
     pub(super) fn get(&self, id: u32) -> Option<&T> {
-        self.places.get(id as usize)?.as_ref()
+        self.chunks.get(id as usize / CHUNK)?.get(id as usize % CHUNK)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
-        self.places.get_mut(id as usize)?.as_mut()
+        self.chunks.get_mut(id as usize / CHUNK)?.get_mut(id as usize % CHUNK)?.as_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(&self.places).filter_map(|(id, place)| Some((id, place.as_ref()?)))
+        (0..)
+            .zip(self.chunks.iter().flatten())
+            .filter_map(|(id, place)| Some((id, place.as_ref()?)))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        (0..).zip(&mut self.places).filter_map(|(id, place)| Some((id, place.as_mut()?)))
+        let places = (0..).zip(self.chunks.iter_mut().flatten());
+        places.filter_map(|(id, place)| Some((id, place.as_mut()?)))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.len
     }
 }
 

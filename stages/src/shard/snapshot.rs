@@ -19,6 +19,7 @@ use crate::track::Alert;
 use crate::verify::Watch;
 use crate::window::Window;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -168,7 +169,7 @@ impl Shard {
             let number = u32::try_from(cursor.unsigned()?).map_err(|_| BAD)?;
             let kind = if cursor.byte()? == 0 { Kind::Gauge } else { Kind::Counter };
             let last = Time(cursor.signed()?);
-            let groups = Box::default();
+            let groups = SmallVec::new();
             series.push(Series { key, metric: id, number, kind, groups, last, run: 0 });
         }
         let metric = &mut self.metrics[id];

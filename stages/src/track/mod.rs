@@ -113,6 +113,13 @@ impl Data {
 impl Alert {
     /// Takes an evaluation; what it makes of it is appended to `moves`.
     pub fn evaluate(&mut self, evaluation: &Evaluation<'_>, moves: &mut Vec<Moved>) {
+        let judged = evaluation.judged;
+        // Nearly always: all was well, and is. Nothing of it could be told, or start a clock.
+        if matches!((self.state, self.data), (State::Ok, Data::Fresh))
+            && matches!((judged.verdict, judged.data), (Verdict::Clear(_), DataFlag::Fresh))
+        {
+            return;
+        }
         let first = moves.len();
         let before = self.data.flag();
         self.data = self.data.step(evaluation.judged.data);
@@ -161,6 +168,9 @@ impl Alert {
 
     /// The next instant at which time alone may move it. `judged` is what the last evaluation said.
     pub fn due(&self, rule: &Rule, judged: &Judgement, now: Time) -> Option<Time> {
+        if self.state == State::Ok && self.data == Data::Fresh {
+            return judged.due.filter(|due| *due > now);
+        }
         let clock = self.state.due(&self.clocks(rule, now, 0));
         let told = (self.data == Data::NoData && self.state.opened().is_some())
             .then_some(judged.keep_until)

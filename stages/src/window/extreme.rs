@@ -78,6 +78,12 @@ impl<const LARGEST: bool> Extreme<LARGEST> {
         }
     }
 
+    /// Reads a little of it.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.0.last().map_or(0, |entry| u64::from(entry.pane))
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

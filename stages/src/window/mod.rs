@@ -99,6 +99,8 @@ pub struct Window {
     oldest: i64,
     /// First pane filled since the window was last empty.
     began: i64,
+    /// Oldest pane that holds anything, while one does.
+    first: i64,
     count: u64,
     /// Event time and value of the newest sample; outlives the panes.
     newest: Option<(Time, f64)>,
@@ -150,6 +152,7 @@ impl Window {
             current: i64::MIN,
             oldest: i64::MIN,
             began: 0,
+            first: 0,
             count: 0,
             newest: None,
             tally: Tally::new(slots),
@@ -218,9 +221,10 @@ impl Window {
     fn place(&mut self, pane: i64, (series, kind): (u32, Kind), run: &Run, each: &[(Time, f64)]) {
         let (slot, sums) = (self.slot(pane), &run.sums);
         if self.count == 0 {
-            self.began = pane;
+            (self.began, self.first) = (pane, pane);
         }
         self.began = self.began.min(pane);
+        self.first = self.first.min(pane);
         self.count += u64::from(sums.count);
         self.filled += u32::from(self.tally.count(slot) == 0);
         self.tally.add(slot, sums);
@@ -320,6 +324,7 @@ impl Window {
             self.max.clear();
             self.seen = Seen::None;
         } else {
+            self.first = self.first_filled(oldest);
             let oldest = short::of(oldest);
             self.min.drop_before(oldest);
             self.max.drop_before(oldest);
@@ -328,6 +333,12 @@ impl Window {
         if let Some(rates) = &mut self.rates {
             rates.drop_before(oldest);
         }
+    }
+
+    /// The first pane from `oldest` on that holds anything; the window does.
+    fn first_filled(&self, oldest: i64) -> i64 {
+        let mut filled = self.first.max(oldest)..=self.current;
+        filled.find(|pane| self.tally.count(self.slot(*pane)) > 0).unwrap_or(self.current)
     }
 
     #[inline]
@@ -342,7 +353,7 @@ impl Window {
             squares.drop_pane(slot);
         }
         if let Some(histogram) = &mut self.histogram {
-            histogram.drop_pane(slot);
+            histogram.drop_pane(slot, count);
         }
     }
 
@@ -375,12 +386,7 @@ impl Window {
     /// The next instant at which the value may change without a sample: the oldest filled pane leaves, or one
     /// with waiting samples begins.
     pub fn next_leave(&self) -> Option<Time> {
-        let leaves = (self.count > 0)
-            .then(|| {
-                (self.oldest..=self.current).find(|pane| self.tally.count(self.slot(*pane)) > 0)
-            })
-            .flatten()
-            .map(|pane| self.panes.leaves(pane));
+        let leaves = (self.count > 0).then(|| self.panes.leaves(self.first));
         let waiting = self.waiting.as_ref().and_then(|waiting| waiting.panes.keys().next());
         let begins = waiting.map(|pane| self.panes.start(*pane));
         leaves.into_iter().chain(begins).min()
@@ -394,6 +400,22 @@ impl Window {
     /// How many values were larger than the buckets of a percentile tell apart, since this was last asked.
     pub fn take_clamped(&mut self) -> u64 {
         std::mem::take(&mut self.clamped)
+    }
+
+    /// Reads a little of it: see [`Self::touch_panes`].
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        let newest = self.newest.map_or(0, |(time, _)| time.0 as u64);
+        let boxes = u64::from(self.histogram.is_some()) ^ u64::from(self.waiting.is_some());
+        self.turns.0 as u64 ^ self.count ^ self.clamped ^ newest ^ boxes ^ self.seen.len() as u64
+    }
+
+    /// Reads a little of what lies elsewhere and the next sample will touch, so that it is near by then. What it
+    /// answers means nothing.
+    #[inline]
+    pub(crate) fn touch_panes(&self) -> u64 {
+        let histogram = self.histogram.as_ref().map_or(0, |histogram| histogram.touch());
+        self.tally.count(self.slot as usize) ^ self.min.touch() ^ self.max.touch() ^ histogram
     }
 
     /// Memory it holds, in bytes, itself included.

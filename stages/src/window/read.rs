@@ -89,7 +89,7 @@ impl Window {
     }
 
     #[inline]
-    fn statistic(&self) -> Option<f64> {
+    fn statistic(&mut self) -> Option<f64> {
         let count = self.count;
         if self.spec.stat == Stat::Count {
             return Some(count as f64);
@@ -113,7 +113,9 @@ impl Window {
                 }
                 exact::stddev(count, &self.tally.sum(), squares.total())
             }),
-            Stat::Percentile(q) => histogram.and_then(|histogram| histogram.percentile(q)),
+            Stat::Percentile(q) => {
+                self.histogram.as_mut().and_then(|histogram| histogram.follow(q))
+            }
             Stat::Above => histogram.map(|histogram| share(histogram.above(self.spec.threshold))),
             Stat::Below => histogram.map(|histogram| share(histogram.below(self.spec.threshold))),
         }

@@ -138,6 +138,8 @@ impl Window {
                 return Err(BAD);
             }
             self.filled += 1;
+            let pane = self.current - behind as i64;
+            self.first = if self.filled == 1 { pane } else { self.first.min(pane) };
             if let Some(squares) = &mut self.squares {
                 squares.add_sum(slot, &Sum::load(cursor)?);
             }
