@@ -83,6 +83,8 @@ pub struct Shard {
     axes: Axes,
     /// Kept between evaluations for its memory.
     moves: Vec<Moved>,
+    /// Kept between messages for its memory.
+    key: String,
     counters: Counters,
     speaker: Speaker,
 }
@@ -143,6 +145,7 @@ impl Shard {
             rollups: Rollups::new(),
             axes: Axes::default(),
             moves: Vec::new(),
+            key: String::new(),
             counters: Counters::default(),
         }
     }
