@@ -51,21 +51,49 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
         return Err(NameError::TooLong(name.len(), NAME_BYTES_MAX));
     }
     let head = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':');
-    let tail = |byte: u8| head(byte) || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
-    let bytes = name.as_bytes();
-    let parts_filled = !name.ends_with('.') && !name.contains("..");
-    if head(bytes[0]) && bytes.iter().all(|byte| tail(*byte)) && parts_filled {
+    // One pass, for it runs once a sample: `.` may stand behind anything but `.` and the beginning.
+    let mut before = b'.';
+    for byte in name.bytes() {
+        let tail = NAME_BYTES[usize::from(byte)];
+        if !tail || (byte == b'.' && before == b'.') {
+            return Err(NameError::Metric(name.to_owned()));
+        }
+        before = byte;
+    }
+    if head(name.as_bytes()[0]) && before != b'.' {
         Ok(())
     } else {
         Err(NameError::Metric(name.to_owned()))
     }
 }
 
+/// The bytes `[A-Za-z0-9_:.-]`.
+const NAME_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'.' | b'-');
+        byte += 1;
+    }
+    allowed
+};
+
 /// Checks the labels of one sample: names as in Prometheus, lengths and number bounded.
 ///
 /// # Errors
 /// The first thing wrong with them.
 pub fn check_labels(labels: &Labels) -> Result<(), NameError> {
+    check_label_pairs(labels.iter().map(|(name, value)| (&**name, &**value)))
+}
+
+/// [`check_labels`] for labels that are not in a map, sorted by name.
+///
+/// # Errors
+/// The first thing wrong with them.
+pub fn check_label_pairs<'a>(
+    labels: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
+) -> Result<(), NameError> {
     if labels.len() > LABELS_MAX {
         return Err(NameError::TooManyLabels(labels.len()));
     }
@@ -76,13 +104,13 @@ pub fn check_labels(labels: &Labels) -> Result<(), NameError> {
         if value.len() > LABEL_VALUE_BYTES_MAX {
             return Err(NameError::TooLong(value.len(), LABEL_VALUE_BYTES_MAX));
         }
-        if value.contains(['\u{1e}', '\u{1f}']) {
-            return Err(NameError::Separator(name.clone()));
+        if value.bytes().any(|byte| matches!(byte, 0x1e | 0x1f)) {
+            return Err(NameError::Separator(name.to_owned()));
         }
         let bytes = name.as_bytes();
         let word = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         if bytes.is_empty() || !word || bytes[0].is_ascii_digit() {
-            return Err(NameError::Label(name.clone()));
+            return Err(NameError::Label(name.to_owned()));
         }
     }
     Ok(())
@@ -93,12 +121,17 @@ pub fn check_labels(labels: &Labels) -> Result<(), NameError> {
 pub fn series_key(metric: &str, labels: &Labels) -> String {
     let mut key = metric.to_owned();
     for (name, value) in labels {
-        key.push('\u{1f}');
-        key.push_str(name);
-        key.push('\u{1e}');
-        key.push_str(value);
+        extend_key(&mut key, name, value);
     }
     key
+}
+
+/// Adds one label to a key; they come sorted by name.
+pub(crate) fn extend_key(key: &mut String, name: &str, value: &str) {
+    key.push('\u{1f}');
+    key.push_str(name);
+    key.push('\u{1e}');
+    key.push_str(value);
 }
 
 /// The metric's name and the labels behind a key made by [`series_key`].

@@ -3,7 +3,7 @@
 //! The prefix (`ops`) is configurable, all else is fixed; the table of subjects stands in ARCHITECTURE.md.
 
 use crate::log::{DeskKind, EntryKind, LogId};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Builds and reads the subjects below one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,9 +128,9 @@ impl Subjects {
     }
 
     /// What an entry is, by the subject it is stored under. Runs once per message of the hot path, so it
-    /// neither allocates nor copies: the metric's name shares `subject`'s buffer.
-    pub fn entry_kind(&self, subject: &Bytes) -> EntryKind {
-        let Some(rest) = strip(subject, &self.prefix) else { return EntryKind::Unknown };
+    /// neither allocates nor copies: of `subject` the metric's name stays.
+    pub fn entry_kind(&self, mut subject: Bytes) -> EntryKind {
+        let Some(rest) = strip(&subject, &self.prefix) else { return EntryKind::Unknown };
         if let Some(rest) = rest.strip_prefix(b"log.") {
             let Some(dot) = rest.iter().position(|byte| *byte == b'.') else {
                 return EntryKind::Unknown;
@@ -143,7 +143,9 @@ impl Subjects {
                 b"look" => EntryKind::Look,
                 name => match name.strip_prefix(b"metric.") {
                     Some(name) if std::str::from_utf8(name).is_ok() => {
-                        EntryKind::Metric(subject.slice_ref(name))
+                        let before = subject.len() - name.len();
+                        subject.advance(before);
+                        EntryKind::Metric(subject)
                     }
                     _ => EntryKind::Unknown,
                 },
@@ -224,7 +226,7 @@ mod tests {
     #[test]
     fn subjects_are_read_as_they_are_stored() {
         let kind =
-            |text: &str| Subjects::default().entry_kind(&Bytes::copy_from_slice(text.as_bytes()));
+            |text: &str| Subjects::default().entry_kind(Bytes::copy_from_slice(text.as_bytes()));
         assert_eq!(
             kind("ops.log.3.metric.a.b_ms"),
             EntryKind::Metric(Bytes::from_static(b"a.b_ms"))

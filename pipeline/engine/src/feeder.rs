@@ -211,8 +211,8 @@ impl Feeder {
             else {
                 continue;
             };
-            let kind = self.with.subjects.entry_kind(&message.subject);
-            let Message { sequence, time, payload, .. } = message;
+            let Message { subject, sequence, time, payload } = message;
+            let kind = self.with.subjects.entry_kind(subject);
             line.push(Entry { sequence, time, kind, payload }, &mut ended);
             for step in ended.drain(..) {
                 self.feed(log, step).await;

@@ -1,12 +1,13 @@
 //! Samples as JSON: one object, an array of them, or one a line.
 //!
-//! Every sample stands or falls by itself. Most messages are one object in the usual order of fields,
-//! read by [`super::plain`] without a parser; whatever that does not know goes through serde.
+//! Every sample stands or falls by itself. Most are objects of the usual form, read by [`super::plain`] without a
+//! parser; whatever that does not know goes through serde. Both end at the same limits ([`super::check`]).
 
-use super::plain;
+use super::check::{Fields, Ts};
+use super::plain::Plain;
 use super::refusal::{Refusal, RefusalReason};
-use crate::batch::{ID_BYTES_MAX, Kind};
-use crate::series::{Labels, check_labels, check_name};
+use crate::batch::Kind;
+use crate::series::{Labels, extend_key};
 use crate::time::{Span, Time};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -49,7 +50,28 @@ impl ParsedSample<'_> {
             _ => Ok(()),
         }
     }
+}
 
+/// A sample that may be counted, with the key of its series in place of its labels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeyedSample<'a> {
+    /// Its place in the message, from 0.
+    pub index: usize,
+    /// Name of its metric.
+    pub name: &'a str,
+    /// Its series, as [`crate::series::series_key`] writes it.
+    pub key: &'a str,
+    /// What its value is.
+    pub kind: Kind,
+    /// Event time, none for log time.
+    pub time: Option<Time>,
+    /// Its value, finite.
+    pub value: f64,
+    /// Its own id, for dropping repeats.
+    pub id: Option<&'a str>,
+}
+
+impl KeyedSample<'_> {
     /// Whether it was published under its own name: `subject` is the `<name>` of `ops.metric.<name>`.
     ///
     /// # Errors
@@ -72,77 +94,153 @@ impl ParsedSample<'_> {
 /// assert_eq!(read[1].as_ref().unwrap_err().reason, RefusalReason::BadValue);
 /// ```
 pub fn parse_samples(bytes: &[u8]) -> Vec<Result<ParsedSample<'_>, Refusal>> {
-    if let Some(said) = plain::read(bytes) {
-        return vec![said.check(0)];
-    }
+    let mut samples = Vec::new();
+    walk(bytes, &mut |index, found| {
+        samples.push(match found {
+            Ok(Found::Plain(plain)) => owned(plain, index),
+            Ok(Found::Parsed(sample)) => Ok(sample),
+            Err(refusal) => Err(refusal),
+        });
+    });
+    samples
+}
+
+/// The samples of one message as [`parse_samples`] reads them, handed to `take` one by one without making
+/// anything for them. `key` is room for the keys, kept between messages for its memory.
+///
+/// ```
+/// let mut keys = Vec::new();
+/// let text = br#"{"name": "a_ms", "labels": {"host": "b"}, "val": 1}"#;
+/// stages::decode::each_sample(text, &mut String::new(), &mut |sample| {
+///     keys.push(sample.unwrap().key.to_owned());
+/// });
+/// assert_eq!(keys, ["a_ms\u{1f}host\u{1e}b"]);
+/// ```
+pub fn each_sample(
+    bytes: &[u8],
+    key: &mut String,
+    take: &mut impl FnMut(Result<KeyedSample<'_>, Refusal>),
+) {
+    walk(bytes, &mut |index, found| match found {
+        Ok(Found::Plain(plain)) => {
+            let time = match plain.fields().check(plain.labels_sorted(), index) {
+                Ok(time) => time,
+                Err(refusal) => return take(Err(refusal)),
+            };
+            write_key(key, plain.name, plain.labels_sorted());
+            let Fields { name, value, id, .. } = plain.fields();
+            take(Ok(KeyedSample { index, name, key, kind: plain.kind, time, value, id }));
+        }
+        Ok(Found::Parsed(sample)) => {
+            let ParsedSample { index, name, labels, kind, time, value, id } = sample;
+            write_key(key, &name, labels.iter().map(|(name, value)| (&**name, &**value)));
+            let (name, id) = (&*name, id.as_deref());
+            take(Ok(KeyedSample { index, name, key, kind, time, value, id }));
+        }
+        Err(refusal) => take(Err(refusal)),
+    });
+}
+
+fn write_key<'l>(key: &mut String, name: &str, labels: impl Iterator<Item = (&'l str, &'l str)>) {
+    key.clear();
+    key.push_str(name);
+    labels.for_each(|(name, value)| extend_key(key, name, value));
+}
+
+fn owned<'a>(plain: &Plain<'a>, index: usize) -> Result<ParsedSample<'a>, Refusal> {
+    let time = plain.fields().check(plain.labels_sorted(), index)?;
+    let labels = plain.labels_sorted().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (name, id) = (Cow::Borrowed(plain.name), plain.id.map(Cow::Borrowed));
+    let (labels, kind, value) = (labels.collect(), plain.kind, plain.value);
+    Ok(ParsedSample { index, name, labels, kind, time, value, id })
+}
+
+/// A sample as it was found.
+enum Found<'a, 'p> {
+    /// In the usual form, its limits not checked yet.
+    Plain(&'p Plain<'a>),
+    /// In any other form.
+    Parsed(ParsedSample<'a>),
+}
+
+/// Takes a message apart; each sample goes to `take` with its place.
+fn walk<'a>(bytes: &'a [u8], take: &mut impl FnMut(usize, Result<Found<'a, '_>, Refusal>)) {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return vec![Err(Refusal::new(0, RefusalReason::NotJson, "the bytes are not UTF-8"))];
+        return take(0, Err(not_json(0, "the bytes are not UTF-8")));
     };
-    let text = text.trim_ascii();
+    let (text, mut plain) = (text.trim_ascii(), Plain::default());
     if text.starts_with('[') {
-        return parse_array(text);
+        return walk_array(text, &mut plain, take);
+    }
+    if plain.read(text).is_some_and(str::is_empty) {
+        return take(0, Ok(Found::Plain(&plain)));
     }
     // An object over several lines is one object; several objects are one a line.
     if !text.contains('\n') || serde_json::from_str::<&RawValue>(text).is_ok() {
-        return if text.is_empty() { Vec::new() } else { vec![parse_one(text, 0)] };
+        if !text.is_empty() {
+            take(0, parse_one(text, 0).map(Found::Parsed));
+        }
+        return;
     }
     let lines = text.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
-    bounded(lines.enumerate().map(|(index, line)| parse_one(line, index)))
-}
-
-/// Stops at [`SAMPLES_MAX`] with a refusal in place of the rest.
-fn bounded<'a>(
-    mut samples: impl Iterator<Item = Result<ParsedSample<'a>, Refusal>>,
-) -> Vec<Result<ParsedSample<'a>, Refusal>> {
-    let mut taken: Vec<_> = samples.by_ref().take(SAMPLES_MAX).collect();
-    if samples.next().is_some() {
-        let message = format!("the samples from number {SAMPLES_MAX} on were not read");
-        taken.push(Err(Refusal::new(SAMPLES_MAX, RefusalReason::TooMany, message)));
+    for (index, line) in lines.enumerate() {
+        if index == SAMPLES_MAX {
+            return take(index, Err(too_many(index)));
+        }
+        if plain.read(line).is_some_and(str::is_empty) {
+            take(index, Ok(Found::Plain(&plain)));
+        } else {
+            take(index, parse_one(line, index).map(Found::Parsed));
+        }
     }
-    taken
 }
 
-fn parse_array(text: &str) -> Vec<Result<ParsedSample<'_>, Refusal>> {
-    let mut rest = &text[1..];
-    let (mut taken, mut index) = (Vec::new(), 0);
-    // Element by element, so that an array cut off at its end keeps what came whole.
+/// Element by element, so that an array cut off at its end keeps what came whole.
+fn walk_array<'a>(
+    text: &'a str,
+    plain: &mut Plain<'a>,
+    take: &mut impl FnMut(usize, Result<Found<'a, '_>, Refusal>),
+) {
+    let (mut rest, mut index) = (&text[1..], 0);
     loop {
         rest = rest.trim_ascii_start();
         if let Some(tail) = rest.strip_prefix(']') {
             if !tail.is_empty() {
-                taken.push(Err(not_json(index, "there is text after the array")));
+                take(index, Err(not_json(index, "there is text after the array")));
             }
-            return taken;
+            return;
         }
         if index > 0 {
             let Some(tail) = rest.strip_prefix(',') else {
-                taken.push(Err(not_json(index, "the array is cut off, or a comma is missing")));
-                return taken;
+                let text = "the array is cut off, or a comma is missing";
+                return take(index, Err(not_json(index, text)));
             };
             rest = tail.trim_ascii_start();
         }
         if index == SAMPLES_MAX {
-            let message = format!("the samples from number {SAMPLES_MAX} on were not read");
-            taken.push(Err(Refusal::new(index, RefusalReason::TooMany, message)));
-            return taken;
+            return take(index, Err(too_many(index)));
         }
-        let mut elements = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
-        match elements.next() {
-            Some(Ok(element)) => {
-                taken.push(parse_one(element.get(), index));
-                rest = &rest[elements.byte_offset()..];
-            }
-            Some(Err(error)) => {
-                taken.push(Err(not_json(index, &error.to_string())));
-                return taken;
-            }
-            None => {
-                taken.push(Err(not_json(index, "the array is cut off")));
-                return taken;
+        if let Some(tail) = plain.read(rest) {
+            take(index, Ok(Found::Plain(plain)));
+            rest = tail;
+        } else {
+            let mut elements = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+            match elements.next() {
+                Some(Ok(element)) => {
+                    take(index, parse_one(element.get(), index).map(Found::Parsed));
+                    rest = &rest[elements.byte_offset()..];
+                }
+                Some(Err(error)) => return take(index, Err(not_json(index, &error.to_string()))),
+                None => return take(index, Err(not_json(index, "the array is cut off"))),
             }
         }
         index += 1;
     }
+}
+
+fn too_many(index: usize) -> Refusal {
+    let message = format!("the samples from number {SAMPLES_MAX} on were not read");
+    Refusal::new(index, RefusalReason::TooMany, message)
 }
 
 fn not_json(index: usize, message: &str) -> Refusal {
@@ -168,9 +266,6 @@ struct Said<'a> {
 }
 
 fn parse_one(text: &str, index: usize) -> Result<ParsedSample<'_>, Refusal> {
-    if let Some(said) = plain::read(text.as_bytes()) {
-        return said.check(index);
-    }
     use RefusalReason::{BadId, BadLabels, BadTs, BadValue, NotJson, UnknownKind, WrongType};
     let refuse = |reason, message: String| Refusal::new(index, reason, message);
     let said: Said<'_> = serde_json::from_str(text).map_err(|error| {
@@ -183,7 +278,7 @@ fn parse_one(text: &str, index: usize) -> Result<ParsedSample<'_>, Refusal> {
     let value = read_number(value).map_err(|(reason, why)| refuse(reason, format!("val {why}")))?;
     let time = match said.ts {
         None => None,
-        Some(ts) => Some(read_ts(ts.get()).ok_or_else(|| {
+        Some(ts) => Some(Ts::parse(ts.get()).ok_or_else(|| {
             refuse(BadTs, format!("ts {} is not a number of Unix time", ts.get()))
         })?),
     };
@@ -204,42 +299,10 @@ fn parse_one(text: &str, index: usize) -> Result<ParsedSample<'_>, Refusal> {
             return Err(refuse(UnknownKind, format!("kind {text} is neither gauge nor counter")));
         }
     };
-    Unchecked { name, labels, kind, time, value, id }.check(index)
-}
-
-/// A sample whose fields have their types, not yet their limits.
-pub(super) struct Unchecked<'a> {
-    pub name: Cow<'a, str>,
-    pub labels: Labels,
-    pub kind: Kind,
-    pub time: Option<Ts>,
-    pub value: f64,
-    pub id: Option<Cow<'a, str>>,
-}
-
-impl<'a> Unchecked<'a> {
-    pub(super) fn check(self, index: usize) -> Result<ParsedSample<'a>, Refusal> {
-        let Self { name, labels, kind, time, value, id } = self;
-        use RefusalReason::{BadId, BadLabels, BadName, BadTs, BadValue, NegativeTs};
-        let refuse = |reason, message: String| Refusal::new(index, reason, message);
-        check_name(&name).map_err(|error| refuse(BadName, error.to_string()))?;
-        check_labels(&labels).map_err(|error| refuse(BadLabels, error.to_string()))?;
-        if !value.is_finite() {
-            return Err(refuse(BadValue, "val is too large for a number of 64 bits".into()));
-        }
-        let time = match time.map(Ts::time) {
-            None => None,
-            Some(Some(Time(nanos))) if nanos < 0 => {
-                return Err(refuse(NegativeTs, "ts lies before 1970".into()));
-            }
-            Some(Some(time)) => Some(time),
-            Some(None) => return Err(refuse(BadTs, "ts is out of range".into())),
-        };
-        if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > ID_BYTES_MAX) {
-            return Err(refuse(BadId, "id is empty or too long".into()));
-        }
-        Ok(ParsedSample { index, name, labels, kind, time, value, id })
-    }
+    let fields = Fields { name: &name, time, value, id: id.as_deref() };
+    let pairs = labels.iter().map(|(name, value)| (&**name, &**value));
+    let time = fields.check(pairs, index)?;
+    Ok(ParsedSample { index, name, labels, kind, time, value, id })
 }
 
 fn read_text(raw: &RawValue) -> Option<Cow<'_, str>> {
@@ -263,44 +326,4 @@ fn read_number(text: &str) -> Result<f64, (RefusalReason, String)> {
     }
     // Correctly rounded; beyond the range it is infinite and refused with the other limits.
     text.parse().map_err(|_| (RefusalReason::BadValue, "is not a number".into()))
-}
-
-/// A time as it was written: whole units, so that nanoseconds keep all their digits, or a fraction.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Ts {
-    Whole(i64),
-    Fraction(f64),
-}
-
-/// Below these, numbers are seconds, milliseconds, microseconds; else nanoseconds.
-const UNITS: [(f64, i64); 3] = [(1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000)];
-
-impl Ts {
-    fn time(self) -> Option<Time> {
-        let size = match self {
-            Self::Whole(number) => number as f64,
-            Self::Fraction(number) => number,
-        };
-        let unit = UNITS.iter().find(|(below, _)| size.abs() < *below).map_or(1, |(_, unit)| *unit);
-        match self {
-            Self::Whole(number) => number.checked_mul(unit).map(Time),
-            Self::Fraction(number) => {
-                // Whole part and fraction apart: 1700000000.1 keeps its nanoseconds as well as it had them.
-                let whole = number.floor();
-                let rest = ((number - whole) * unit as f64).round() as i64;
-                if whole.abs() >= 9.2e18 {
-                    return None;
-                }
-                (whole as i64).checked_mul(unit)?.checked_add(rest).map(Time)
-            }
-        }
-    }
-}
-
-fn read_ts(text: &str) -> Option<Ts> {
-    if let Ok(number) = text.parse() {
-        return Some(Ts::Whole(number));
-    }
-    let digits = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    text.parse::<f64>().ok().filter(|_| digits).map(Ts::Fraction)
 }

@@ -3,6 +3,7 @@
 use super::refusal::RefusalReason as R;
 use super::*;
 use crate::batch::Kind;
+use crate::series::split_key;
 use crate::time::{Span, Time};
 use proptest::prelude::*;
 
@@ -125,22 +126,130 @@ fn far_ahead_and_foreign_names_are_refused() {
     assert!(sample.check_future(at(700), Span::from_secs(300)).is_ok());
     let refusal = sample.check_future(at(699), Span::from_secs(300)).unwrap_err();
     assert_eq!(refusal.reason, R::TooFarFuture);
-    assert!(sample.check_subject("a").is_ok());
-    assert_eq!(sample.check_subject("b").unwrap_err().reason, R::NameMismatch);
+    each_sample(br#"{"name":"a","val":1}"#, &mut String::new(), &mut |sample| {
+        let sample = sample.expect("good");
+        assert!(sample.check_subject("a").is_ok());
+        assert_eq!(sample.check_subject("b").unwrap_err().reason, R::NameMismatch);
+    });
+}
+
+/// A sample as people write it: fields in any order, some missing, some twice, some wrong.
+fn written() -> impl Strategy<Value = String> {
+    let text = prop_oneof![
+        8 => "[a-z_.:]{0,12}",
+        1 => "[ -~]{0,20}".prop_map(|text| text.replace(['"', '\\'], "")),
+        1 => any::<String>().prop_map(|text| serde_json::json!(text).to_string().trim_matches('"').to_owned()),
+    ];
+    let number = prop_oneof![
+        any::<f64>()
+            .prop_filter("finite", |value| value.is_finite())
+            .prop_map(|v| serde_json::json!(v).to_string()),
+        any::<i64>().prop_map(|value| value.to_string()),
+        "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+        "-?[0-9.eE+]{1,6}",
+    ];
+    let quoted = text.prop_map(|text| format!("\"{text}\"")).boxed();
+    let labels =
+        proptest::collection::vec((quoted.clone(), quoted.clone()), 0..20).prop_map(|pairs| {
+            let pairs: Vec<_> =
+                pairs.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            format!("{{{}}}", pairs.join(" , "))
+        });
+    let kind = prop_oneof![Just("\"gauge\""), Just("\"counter\""), Just("\"x\""), Just("null")];
+    let named = |name: &'static str, value: BoxedStrategy<String>| {
+        value.prop_map(move |value| format!("\"{name}\":{value}")).boxed()
+    };
+    let field = prop_oneof![
+        named("name", quoted.clone()),
+        named("val", number.clone().boxed()),
+        named("ts", number.boxed()),
+        named("id", quoted.clone()),
+        named("labels", labels.boxed()),
+        named("kind", kind.prop_map(str::to_owned).boxed()),
+    ];
+    let base =
+        (any::<bool>(), Just("\"name\":\"a_ms\"".to_owned()), Just("\"val\":1.5".to_owned()));
+    (base, proptest::collection::vec(field, 0..5), "[ \n]{0,2}").prop_perturb(
+        |((whole, name, value), mut fields, space), mut random| {
+            for field in [name, value].into_iter().filter(|_| whole) {
+                let place = random.random_range(0..=fields.len());
+                fields.insert(place, field);
+            }
+            format!("{space}{{{space}{}{space}}}{space}", fields.join(&format!("{space},{space}")))
+        },
+    )
+}
+
+/// The same text with an escape in every key, which sends it through serde.
+fn escaped(text: &str) -> String {
+    text.replace("\"name\":", "\"n\\u0061me\":").replace("\"val\":", "\"v\\u0061l\":")
+}
+
+fn keyed(bytes: &[u8]) -> Vec<Result<ParsedSample<'static>, Refusal>> {
+    let mut read = Vec::new();
+    each_sample(bytes, &mut String::from("left over"), &mut |sample| {
+        read.push(sample.map(|sample| {
+            let (name, labels) = split_key(sample.key);
+            assert_eq!(name, sample.name);
+            ParsedSample {
+                index: sample.index,
+                name: name.to_owned().into(),
+                labels: labels.map(|(name, value)| (name.into(), value.into())).collect(),
+                kind: sample.kind,
+                time: sample.time,
+                value: sample.value,
+                id: sample.id.map(|id| id.to_owned().into()),
+            }
+        }));
+    });
+    read
 }
 
 proptest! {
     #[test]
-    fn the_shortcut_agrees_with_the_parser(value in any::<f64>(), ts in any::<u32>(), name in "[a-z.]{0,4}") {
-        prop_assume!(value.is_finite());
-        let plain = serde_json::json!({"name": name, "val": value, "ts": ts}).to_string();
-        // An escape in a key sends the same sample through serde.
-        let escaped = plain.replace("\"name\"", "\"n\\u0061me\"");
+    fn the_shortcut_agrees_with_the_parser(text in written()) {
+        // A message that names no name or value is refused by both, with its own text.
+        let (plain, escaped) = (parse_samples(text.as_bytes()).pop(), escaped(&text));
+        let parsed = parse_samples(escaped.as_bytes()).pop();
+        match (plain, parsed) {
+            (Some(Err(plain)), Some(Err(parsed))) => prop_assert_eq!(plain.reason, parsed.reason),
+            (plain, parsed) => prop_assert_eq!(plain, parsed),
+        }
+    }
+
+    #[test]
+    fn the_shortcut_agrees_with_the_parser_on_numbers(number in "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,19})?") {
+        let plain = format!(r#"{{"name":"a","val":{number},"ts":{number}}}"#);
+        let escaped = escaped(&plain);
         prop_assert_eq!(parse_samples(plain.as_bytes()), parse_samples(escaped.as_bytes()));
+        let text = format!(r#"{{"name":"a","val":{number}}}"#);
+        let value = parse_samples(text.as_bytes()).pop().expect("one").expect("good").value;
+        prop_assert_eq!(value.to_bits(), number.parse::<f64>().expect("a number").to_bits());
+    }
+
+    #[test]
+    fn arrays_and_lines_read_as_their_samples_do(texts in proptest::collection::vec(written(), 0..6), cut in 0..40_usize) {
+        let lines: Vec<_> = texts.iter().map(|text| text.replace('\n', " ")).collect();
+        for (open, between, close) in [("[", ",", "]"), ("", "\n", "")] {
+            let plain = format!("{open}{}{close}", lines.join(between));
+            let read = parse_samples(plain.as_bytes());
+            prop_assert_eq!(&keyed(plain.as_bytes()), &read);
+            let parsed = escaped(&plain);
+            let parsed = parse_samples(parsed.as_bytes());
+            prop_assert_eq!(read.len(), parsed.len());
+            for (one, other) in read.iter().zip(&parsed).filter(|(one, _)| one.is_ok()) {
+                prop_assert_eq!(one, other);
+            }
+            // Cut off anywhere: nothing that came whole is lost, and nothing panics.
+            let end = plain.len().saturating_sub(cut);
+            let end = (0..=end).rev().find(|at| plain.is_char_boundary(*at)).unwrap_or(0);
+            let cut = plain[..end].as_bytes();
+            prop_assert_eq!(keyed(cut), parse_samples(cut));
+        }
     }
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-        parse_samples(&bytes);
+        prop_assert_eq!(keyed(&bytes), parse_samples(&bytes));
     }
 }

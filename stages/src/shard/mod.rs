@@ -91,6 +91,8 @@ pub struct Shard {
     axes: Axes,
     /// Kept between evaluations for its memory.
     moves: Vec<Moved>,
+    /// Kept between messages for its memory.
+    key: String,
     counters: Counters,
     speaker: Speaker,
 }
@@ -155,6 +157,7 @@ impl Shard {
             rollups: Rollups::new(),
             axes: Axes::default(),
             moves: Vec::new(),
+            key: String::new(),
             counters: Counters::default(),
         }
     }

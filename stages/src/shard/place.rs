@@ -37,6 +37,11 @@ impl Place {
         slice % self.seat.of == self.seat.index
     }
 
+    /// Whether this worker has the slice of `metric`. A lone worker has all, and need not hash.
+    pub fn owns_metric(&self, metric: &str) -> bool {
+        self.seat.of == 1 || self.owns(slice_of(metric))
+    }
+
     /// Whether samples of `metric` come to this shard.
     pub fn is_of_shard(&self, metric: &str) -> bool {
         self.subjects.shard_of(metric, self.shards) == self.shard

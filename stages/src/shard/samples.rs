@@ -5,14 +5,13 @@
 //! else it lasts for its block, and brings its samples along. Runs are put into windows many at a time: what
 //! they will touch is read first ([`Shard::walk_ahead`]), so that the waits for memory overlap.
 
+use super::Shard;
 use super::metric::Astray;
 use super::registry::Route;
-use super::{Shard, slice_of};
 use crate::batch::{Batch, BatchError, Block, Section};
-use crate::decode::{ParsedSample, Refusal, RefusalReason, parse_samples};
+use crate::decode::{KeyedSample, Refusal, RefusalReason, each_sample};
 use crate::log::{Entry, EntryKind};
 use crate::run::Run;
-use crate::series::series_key;
 use crate::time::{Span, Time};
 use crate::window::Placement;
 use bytes::Bytes;
@@ -92,26 +91,27 @@ impl Shard {
 
     fn metric_entry(&mut self, name: &Bytes, payload: &Bytes, at: Time) {
         let Ok(name) = std::str::from_utf8(name) else { return };
-        if !self.place.owns(slice_of(name)) {
+        if !self.place.owns_metric(name) {
             return;
         }
         let mut refused: BTreeSet<RefusalReason> = BTreeSet::new();
-        for parsed in parse_samples(payload) {
-            if let Err(refusal) = parsed.and_then(|sample| self.single(name, &sample, at)) {
+        let mut key = std::mem::take(&mut self.key);
+        each_sample(payload, &mut key, &mut |sample| {
+            if let Err(refusal) = sample.and_then(|sample| self.single(name, &sample, at)) {
                 self.count_refused(refusal.reason.token(), 1);
                 refused.insert(refusal.reason);
             }
-        }
+        });
+        self.key = key;
         // The message as it came, once per reason: its good samples were taken.
         for reason in refused {
             self.speaker.dead_letter(at, name, reason.token(), payload.clone());
         }
     }
 
-    fn single(&mut self, name: &str, sample: &ParsedSample<'_>, at: Time) -> Result<(), Refusal> {
+    fn single(&mut self, name: &str, sample: &KeyedSample<'_>, at: Time) -> Result<(), Refusal> {
         sample.check_subject(name)?;
-        let key = series_key(&sample.name, &sample.labels);
-        let id = match self.route(&key, sample.kind, at) {
+        let id = match self.route(sample.key, sample.kind, at) {
             Route::Series(id) => id,
             Route::Elsewhere => return Ok(()),
             Route::Refused(metric) => {
@@ -120,8 +120,7 @@ impl Shard {
                 return Err(Refusal::new(sample.index, RefusalReason::SeriesLimit, text));
             }
         };
-        let id_text = sample.id.as_deref();
-        let arrival = Arrival { time: sample.time, value: sample.value, id: id_text };
+        let arrival = Arrival { time: sample.time, value: sample.value, id: sample.id };
         match self.one(id, arrival, at) {
             Fate::Added | Fate::Repeated => Ok(()),
             Fate::Future => {

@@ -7,6 +7,7 @@ mod ack_subject;
 mod link;
 mod options;
 mod reader;
+mod shelf;
 mod streams;
 mod work;
 mod write;

@@ -9,12 +9,12 @@
 //! and only while somebody waits in `next`, so a slow caller stops the flow. The bytes of all readers of
 //! a connection together stay below what the server lets a client owe (64 MiB).
 
-use super::ack_subject;
+use super::ack_subject::Replies;
 use super::link::Link;
+use super::shelf::Shelf;
 use crate::{BusError, Message, Reader};
 use async_nats::{Message as Delivery, Subscriber};
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
@@ -64,6 +64,8 @@ struct Session {
     messages: i64,
     bytes: i64,
     connections: watch::Receiver<u64>,
+    replies: Replies,
+    shelf: Shelf,
 }
 
 /// What one delivery was.
@@ -180,6 +182,8 @@ impl Session {
             messages: 0,
             bytes: 0,
             connections,
+            replies: Replies::default(),
+            shelf: Shelf::default(),
         }
         .on(stream))
     }
@@ -232,7 +236,8 @@ impl Session {
         if delivery.status.is_some() {
             return self.take_status(&delivery);
         }
-        let Some(place) = delivery.reply.as_deref().and_then(ack_subject::parse) else {
+        let replies = &mut self.replies;
+        let Some(place) = delivery.reply.as_deref().and_then(|reply| replies.parse(reply)) else {
             return Taken::Nothing;
         };
         if place.consumer_sequence != self.consumer_sequence + 1 {
@@ -244,12 +249,8 @@ impl Session {
         self.consumer_sequence = place.consumer_sequence;
         self.messages -= 1;
         self.bytes -= i64::try_from(delivery.length).unwrap_or(i64::MAX);
-        Taken::Message(Message {
-            subject: Bytes::from(delivery.subject.into_string()),
-            sequence: place.sequence,
-            time: place.time,
-            payload: delivery.payload,
-        })
+        let (subject, payload) = self.shelf.keep(&delivery.subject, delivery.payload);
+        Taken::Message(Message { subject, sequence: place.sequence, time: place.time, payload })
     }
 
     /// Statuses end a pull (the rest of its credit is void), show a heartbeat, or mean the consumer is lost.
