@@ -267,6 +267,32 @@ mod tests {
         running.await.unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_first_goes_at_once_and_what_follows_shares_the_next_entry() {
+        let (bench, lane) = lane(512 << 10).await;
+        let gather = lane.limits.gather;
+        tokio::spawn(lane.run());
+        let began = Instant::now();
+        assert_eq!(bench.put(Some(("c", 0))).await.await.unwrap(), Ok(()));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let mut endings = Vec::new();
+        for number in 1..4 {
+            endings.push(bench.put(Some(("c", number))).await);
+            sleep(gather / 5).await;
+        }
+        for ending in endings {
+            assert_eq!(ending.await.unwrap(), Ok(()));
+        }
+        let waited = began.elapsed();
+        assert!(waited >= gather && waited < gather + gather / 10, "{waited:?}");
+        assert_eq!(bench.sections().iter().map(Vec::len).collect::<Vec<_>>(), [1, 3]);
+        // Quiet again: at once.
+        sleep(gather).await;
+        let began = Instant::now();
+        assert_eq!(bench.put(Some(("c", 4))).await.await.unwrap(), Ok(()));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
     #[tokio::test]
     async fn an_entry_is_closed_before_it_grows_too_large() {
         let (bench, lane) = lane(SECTION_BYTES * 3).await;

@@ -303,6 +303,8 @@ async fn next(readers: &mut Option<Readers>) -> Option<Vec<Message>> {
 
 async fn at(owed: Option<Instant>) {
     match owed {
+        // The timer rounds up to its next millisecond, even for what is owed already.
+        Some(owed) if owed <= Instant::now() => {}
         Some(owed) => tokio::time::sleep_until(owed).await,
         None => std::future::pending().await,
     }

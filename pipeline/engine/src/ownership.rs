@@ -1,11 +1,13 @@
 //! Whose log it is: `ops.own.<log>`, taken and released by compare-and-set.
 //!
 //! Taking is one atomic batch of the rewritten commit record and the own record. The own record's sequence is the
-//! fence of every commit; the rewritten commit record alone already locks the old owner out.
+//! fence of every commit; the rewritten commit record alone already locks the old owner out. What the old owner said
+//! behind its last record is looked up after that, when it can say no more.
 
 use crate::boot::Boot;
 use crate::commit::{Tenure, record_message};
 use crate::error::EngineError;
+use crate::said::{self, Said};
 use bus::{BusError, Expect, Message, Outgoing, SharedBus, Stream};
 use bytes::Bytes;
 use stages::log::LogId;
@@ -57,6 +59,7 @@ pub(crate) async fn take(
         released: false,
     };
     let (own, commit) = (sequence(own.as_ref()), sequence(commit.as_ref()));
+    let behind = *record.outputs_behind.get_or_insert(commit);
     let batch = vec![
         record_message(subjects, log, &record, commit),
         own_message(subjects, log, &mine, own),
@@ -74,7 +77,11 @@ pub(crate) async fn take(
         Err(error) => return Err(error.into()),
     };
     // Messages of a batch have neighbouring sequences: the record lies right before the fence.
-    Ok(Taking::Taken(Box::new(Tenure { log, fence, commit_sequence: fence - 1, record })))
+    let commit_sequence = fence - 1;
+    let found = said::find(bus, subjects, log, behind, commit_sequence - 1).await?;
+    let until = bus.state(stream_of(log)).await?.last;
+    let said = Said::new(behind, until, found);
+    Ok(Taking::Taken(Box::new(Tenure { log, fence, commit_sequence, record, said })))
 }
 
 /// Gives a log up in good order. A conflict means that it is somebody else's already.
@@ -116,6 +123,7 @@ fn first_record(created: Time) -> CommitRecord {
         snapshot: None,
         snapshot_before: None,
         attempt: String::new(),
+        outputs_behind: None,
     }
 }
 

@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 const TOGETHER_MAX: usize = 500;
 /// Most bytes of one; the server holds it in memory until it is whole.
 const BYTES_MAX: usize = 2 << 20;
+/// Most that go one by one, each after the ack of the one before: a batch would be slower (see `commit`).
+const SINGLY_MAX: usize = 5;
 
 /// What a relay works with.
 #[derive(Clone)]
@@ -155,17 +157,25 @@ impl Relay {
         })
     }
 
-    /// Stores entries in order; after an unclear answer once more, for a repeat is ignored.
+    /// Stores entries in order.
     async fn store(&self, mut entries: Vec<Outgoing>) -> Result<(), BusError> {
-        let (count, mut patience) = (entries.len(), Patience::new());
-        if count > 1 {
+        if entries.len() > SINGLY_MAX {
             entries.iter_mut().for_each(|entry| entry.message_id = None);
+            return self.store_together(entries).await;
         }
-        while let Some(first) = entries.first() {
-            let stored = if count == 1 {
-                self.bus.publish(first.clone()).await.map(|stored| stored.sequence)
-            } else {
-                self.bus.commit(entries.clone()).await
+        for entry in entries {
+            self.store_together(vec![entry]).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores all or none; after an unclear answer once more, for a repeat is ignored.
+    async fn store_together(&self, entries: Vec<Outgoing>) -> Result<(), BusError> {
+        let (count, mut patience) = (entries.len(), Patience::new());
+        loop {
+            let stored = match &entries[..] {
+                [entry] => self.bus.publish(entry.clone()).await.map(|stored| stored.sequence),
+                _ => self.bus.commit(entries.clone()).await,
             };
             match stored {
                 Ok(_) => break,

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `ops.commit.<log>`: how far the log is worked off. Written by compare-and-set, in the same atomic batch
-/// as the outputs of the steps it covers.
+/// as the outputs of the steps it covers, or after them where they are few.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommitRecord {
     /// Version of this shape.
@@ -25,6 +25,9 @@ pub struct CommitRecord {
     pub snapshot_before: Option<SnapshotRef>,
     /// Unique to the attempt: tells after an unclear ack whether it was this one.
     pub attempt: String,
+    /// Sequence in `OPS_EVENTS` behind which outputs of steps after `position` may lie; none: this record's own.
+    #[serde(default)]
+    pub outputs_behind: Option<u64>,
 }
 
 /// Names a snapshot in `OPS_STATE`.
