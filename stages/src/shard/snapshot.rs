@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// First bytes of every chunk, and the version of this layout.
-const MAGIC: [u8; 5] = *b"OPSS\x02";
+const MAGIC: [u8; 5] = *b"OPSS\x03";
 /// Bytes of a chunk without its header.
 const CHUNK_BYTES: usize = 500 << 10;
 /// Magic, version of the stages, stream, part, parts.
@@ -76,6 +76,7 @@ impl Shard {
         put_signed(out, self.armed.0);
         put(out, self.speaker.position);
         put_bytes(out, &json(&*self.settings));
+        put_bytes(out, &json(&self.collected));
         put(out, self.sources.len() as u64);
         for (stream, sequence) in &self.sources {
             put_bytes(out, stream.as_bytes());
@@ -91,6 +92,7 @@ impl Shard {
         self.armed = Time(cursor.signed()?);
         self.speaker.position = cursor.unsigned()?;
         self.settings = Arc::new(from_json::<Settings>(cursor.bytes()?)?);
+        self.collected = from_json(cursor.bytes()?)?;
         for _ in 0..cursor.count(2)? {
             let stream = cursor.text()?.to_owned();
             self.sources.insert(stream, cursor.unsigned()?);

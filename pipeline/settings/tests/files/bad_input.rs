@@ -163,6 +163,18 @@ fn bombs_are_refused() {
 }
 
 #[test]
+fn more_rules_than_a_bus_takes_are_refused() {
+    let text = "\"".repeat(200 << 10);
+    let file = |folder: Folder, n| {
+        let rule = format!("{GOOD_RULE}annotations: {{text: '{text}'}}\n");
+        folder.with(&format!("alerts/rule_{n}.yml"), rule)
+    };
+    let folder = (0..70).fold(Folder::new(), file);
+    assert_eq!(folder.refused(), vec![("alerts".to_owned(), Kind::TooLarge)]);
+    assert!(folder.remedy().contains("write fewer rules"));
+}
+
+#[test]
 fn two_rules_of_one_name_are_named_with_both_places() {
     let folder = Folder::new().with("alerts/a/good.yml", GOOD_RULE);
     let problems = folder.load().expect_err("must be refused");
