@@ -53,7 +53,8 @@ async fn friday_on_nats(shards: u32) {
     let (_, alerts) = world.play_friday().await;
     let fired = alerts.iter().filter(|alert| alert.state == AlertState::Fired).count();
     assert_eq!(fired, 1);
-    assert_eq!(engine.health().logs.iter().filter(|log| log.snapshots == 0).count(), 0);
+    let saved = engine.until(|health| health.logs.iter().all(|log| log.snapshots > 0));
+    within("a snapshot of every log", saved).await;
     engine.shutdown(PATIENCE).await;
     // The next start has nothing to say about what was said.
     let again = Engine::start(options(&owner, shards, "ops-2")).unwrap();

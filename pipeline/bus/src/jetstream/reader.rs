@@ -290,7 +290,7 @@ impl Session {
             "expires": u64::try_from(PULL_EXPIRES.as_nanos()).unwrap_or(u64::MAX),
             "idle_heartbeat": u64::try_from(HEARTBEAT.as_nanos()).unwrap_or(u64::MAX),
         });
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}", self.name);
+        let subject = link.api_subject(&format!("CONSUMER.MSG.NEXT.{}", self.name));
         link.client
             .publish_with_reply(subject, self.inbox.clone(), body.to_string().into())
             .await

@@ -64,7 +64,7 @@ impl JetStreamWorker {
             "expires": nanos(PULL_EXPIRES),
             "idle_heartbeat": nanos(HEARTBEAT),
         });
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}", self.consumer);
+        let subject = self.link.api_subject(&format!("CONSUMER.MSG.NEXT.{}", self.consumer));
         self.link
             .client
             .publish_with_reply(subject, self.inbox.clone(), body.to_string().into())
