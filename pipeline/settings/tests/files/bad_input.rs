@@ -361,6 +361,20 @@ fn the_bus_is_entered_one_way() {
 }
 
 #[test]
+fn a_mail_server_is_spoken_to_in_a_way_that_exists() {
+    for (said, at, kind) in [
+        ("tls: off", "1:46", Kind::BadValue),
+        ("tls: null", "1:41", Kind::MissingField),
+        ("tls: none, ca_file: ca.pem", "1:61", Kind::Conflict),
+        ("ca_file: 7", "1:50", Kind::WrongType),
+    ] {
+        let text = format!("notify: {{smtp: {{host: mail.example.org, {said}}}}}\n");
+        let folder = Folder::new().with("config/ops.yml", text);
+        assert_eq!(folder.refused(), vec![(format!("config/ops.yml:{at}"), kind)], "{said}");
+    }
+}
+
+#[test]
 fn a_folder_in_place_of_a_file_is_named() {
     let folder = Folder::new().with("config/x", "");
     std::fs::remove_file(folder.path().join("config/roster.yml")).expect("removes");
