@@ -170,7 +170,6 @@ fn notifier_options(bus: SharedBus, url: String) -> NotifierOptions {
         config: NotifyConfig { smtp: None, from: "hms-ops@opm.gov".to_owned(), pacing },
         fallback: None,
         outbox: None,
-        mail_certificates: None,
         board_url: "http://localhost:9900".to_owned(),
         late_after: Duration::from_secs(900),
         retry: Retry::default(),

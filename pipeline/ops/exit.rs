@@ -82,7 +82,7 @@ impl From<bus::BusError> for Failure {
             bus::BusError::Connect { .. } | bus::BusError::Unavailable { .. } => {
                 Kind::BusUnreachable
             }
-            bus::BusError::Mismatch { .. } => Kind::StreamMismatch,
+            bus::BusError::Mismatch { .. } | bus::BusError::Anew { .. } => Kind::StreamMismatch,
             bus::BusError::Denied { .. } => Kind::BusCredentials,
             bus::BusError::Conflict { .. }
             | bus::BusError::Unclear { .. }

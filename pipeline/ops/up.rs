@@ -184,7 +184,6 @@ fn start_notifier(
         config: ops.notify.clone(),
         fallback: loaded.settings.fallback_receiver.clone(),
         outbox: Some(ops.data.join("outbox")),
-        mail_certificates: None,
         board_url: ops.public_url.clone(),
         late_after: loaded.settings.limits.notify_max_age.as_std(),
         retry: Retry::default(),

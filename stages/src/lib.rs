@@ -21,6 +21,7 @@ pub mod number;
 pub mod output;
 pub mod pane;
 pub mod rate;
+pub mod revision;
 pub mod rollup;
 pub mod run;
 pub mod series;

@@ -14,6 +14,10 @@ use std::sync::Arc;
 pub struct Settings {
     /// Version of this shape: 1.
     pub schema: u32,
+    /// Which part of a revision this is that does not fit one message ([`crate::revision`]); the lists below then hold
+    /// some of it, everything else is the same in all parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Hash (16 hex digits) of the content below; names the revision.
     pub revision: String,
     /// Who applied it.
@@ -30,6 +34,15 @@ pub struct Settings {
     pub fallback_receiver: Option<String>,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// A part of a revision: number `1` to `of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// From 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
 }
 
 /// What to watch and what to do about it.
@@ -324,6 +337,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             schema: 1,
+            part: None,
             revision: String::new(),
             author: String::new(),
             comment: String::new(),

@@ -4,11 +4,12 @@ mod shard_script;
 
 use bytes::Bytes;
 use serde_json::json;
-use shard_script::{Bench, START, rule, settings};
+use shard_script::{Bench, START, place, rule, settings};
 use stages::batch::{Kind, Sample};
 use stages::log::EntryKind;
 use stages::output::Target;
 use stages::settings::Settings;
+use stages::shard::Shard;
 use stages::time::{Span, Time};
 
 fn second(seconds: i64) -> Time {
@@ -71,6 +72,57 @@ fn a_refused_revision_leaves_the_previous_in_force() {
     bench.ticks_before(second(10));
     let refused = ("settings_refused".to_owned(), "settings".to_owned());
     assert_eq!(bench.notices(), vec![refused; bad.len()]);
+    assert_eq!(bench.lines().last().unwrap(), "9.1s unknown -> firing breach fresh");
+}
+
+/// Settings that need three messages: the rule that is slow is in the first.
+fn in_three_parts(revision: &str) -> Vec<Bytes> {
+    let long = json!({ "annotations": { "text": "x".repeat(300_000) } });
+    let rules = ["a", "b", "c"].map(|name| rule(name, &long));
+    let settings = Settings { revision: revision.to_owned(), ..settings(rules.into()) };
+    let parts = stages::revision::parts(&settings).unwrap();
+    assert_eq!(parts.len(), 3);
+    parts
+}
+
+#[test]
+fn a_revision_in_parts_is_in_force_at_its_last_part_whatever_lies_between() {
+    let mut bench = Bench::new();
+    for (at, part) in (1..).zip(in_three_parts("r1")) {
+        bench.sample(second(at), 1500.0, &json!({}));
+        assert!(bench.lines().is_empty(), "no rule is in force yet");
+        // A snapshot here; what is restored from it goes on byte for byte.
+        let mut restored = Shard::restore(place(0, 1), &bench.shard.snapshot()).unwrap();
+        let before = bench.steps.len();
+        bench.push(second(at), EntryKind::Settings, part);
+        bench.ticks_before(second(at).plus(Span::from_millis(900)));
+        let steps = bench.steps[before..].iter();
+        let said = steps.map(|step| {
+            restored.step(step).into_iter().map(|said| said.output).collect::<Vec<_>>()
+        });
+        assert_eq!(said.collect::<Vec<_>>(), bench.outputs[before..]);
+        assert_eq!(restored.snapshot(), bench.shard.snapshot());
+    }
+    bench.sample(second(9), 1500.0, &json!({}));
+    bench.ticks_before(second(10));
+    assert_eq!(bench.lines().len(), 3, "{:?}", bench.lines());
+    assert!(bench.notices().is_empty());
+}
+
+#[test]
+fn mixed_and_missing_parts_are_refused_with_a_notice_and_the_previous_revision_stays() {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(vec![rule("slow", &json!({}))]));
+    let (one, other) = (in_three_parts("r1"), in_three_parts("r2"));
+    let entries = [&one[0], &one[2], &other[1], &one[0], &other[1], &other[2]];
+    for (at, part) in (1..).zip(entries) {
+        bench.push(second(at), EntryKind::Settings, part.clone());
+    }
+    bench.sample(second(9), 1500.0, &json!({}));
+    bench.ticks_before(second(10));
+    let refused = ("settings_refused".to_owned(), "settings".to_owned());
+    assert_eq!(bench.notices(), vec![refused; 4]);
+    assert_eq!(bench.shard.take_counters().refused.get("settings"), Some(&4));
     assert_eq!(bench.lines().last().unwrap(), "9.1s unknown -> firing breach fresh");
 }
 

@@ -19,7 +19,7 @@ pub async fn local(site: &Site, role: Role) -> SharedBus {
 /// The local bus of a site as any service sees it: without a key.
 pub async fn anonymous(site: &Site) -> JetStream {
     let keys = bus::server::attach(&site.path("data"), Layout::default()).await.unwrap();
-    JetStream::connect(Options::new(keys(Role::Board).urls[0].clone())).await.unwrap()
+    JetStream::connect(Options::new(keys(Role::Admin).urls[0].clone())).await.unwrap()
 }
 
 /// Everything that happened so far.

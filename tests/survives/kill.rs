@@ -21,7 +21,7 @@ async fn slow(site: &Site) -> (Running, Load) {
 
 /// Waits for the end of the story, and holds everything to having happened once, under one incident.
 async fn told_once(site: &Site, lab: Running, load: Load) -> Happened {
-    let bus = local(site, Role::Board).await;
+    let bus = local(site, Role::Admin).await;
     first(&bus, Stream::Events, RESOLVED).await;
     load.more(20).await;
     load.end().await;
@@ -46,7 +46,7 @@ async fn told_once(site: &Site, lab: Running, load: Load) -> Happened {
 async fn killed_before_the_alert_fires_it_fires_once_afterwards() {
     let site = Site::new(&format!("{RULE}for: 2s\n")).await;
     let (lab, load) = slow(&site).await;
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     first(&bus, Stream::Events, PENDING).await;
     assert!(Happened::so_far(&bus).await.alerts("fired").is_empty(), "killed too late");
     lab.kill().await;
@@ -62,7 +62,7 @@ async fn killed_right_after_the_alert_fired_it_does_not_fire_again() {
     lab.line(|line| line.contains("ALERT web_ms")).await;
     lab.kill().await;
     let lab = site.lab().await;
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     let fired = fired(&bus, "web").await;
     let happened = told_once(&site, lab, load).await;
     assert_eq!(happened.alerts("resolved"), [fired.incident.unwrap()]);
@@ -74,7 +74,7 @@ async fn killed_while_the_script_runs_its_outcome_is_unknown_and_a_person_is_pag
     site.write("data/hold", "");
     let (lab, load) = slow(&site).await;
     site.made("data/starts").await;
-    first(&local(&site, Role::Board).await, Stream::Outcomes, "ops.status.rollback.PARACHUTE")
+    first(&local(&site, Role::Admin).await, Stream::Outcomes, "ops.status.rollback.PARACHUTE")
         .await;
     lab.kill().await;
     let lab = site.lab().await;
@@ -93,7 +93,7 @@ async fn killed_while_recovery_is_verified_the_verdict_comes_once() {
     let site = Site::new(RULE).await;
     site.plan("4s");
     let (lab, load) = slow(&site).await;
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     first(&bus, Stream::Events, VERIFYING).await;
     assert!(Happened::so_far(&bus).await.rollbacks("recovered").is_empty(), "killed too late");
     lab.kill().await;

@@ -29,7 +29,7 @@ async fn a_killed_bus_costs_no_sample_and_fires_nothing_twice() {
     site.made("data/starts").await;
     lose_the_bus(&site, &lab).await;
     std::fs::remove_file(site.path("data/hold")).unwrap();
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     first(&bus, Stream::Events, "ops.alert.critical.web.resolved").await;
     load.more(50).await;
     let sent = load.end().await;

@@ -69,7 +69,7 @@ async fn applied_rules_keep_their_panes_and_broken_ones_change_nothing() {
     assert_eq!(json(&again)["changed"], false, "the same files again change nothing");
     let list = listed(&lab, &checked(&site).await).await;
     assert_eq!(list["rules"][0]["threshold"], 1000.0);
-    let fired = fired(&local(&site, Role::Board).await, "web").await;
+    let fired = fired(&local(&site, Role::Admin).await, "web").await;
     assert_eq!(fired.evidence.count, 30, "the window was kept: {:?}", fired.evidence);
     assert!(lab.stop().await.success());
 }

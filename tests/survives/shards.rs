@@ -35,7 +35,7 @@ async fn every_alert_of_every_shard_and_group_fires_and_resolves_once() {
     let series: Vec<&str> = series.iter().map(String::as_str).collect();
     let load = Load::of(&site, lab.url(), &series);
     load.more(20).await;
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     for (slow, state) in [(true, "fired"), (false, "resolved")] {
         if slow {
             load.turn_slow()

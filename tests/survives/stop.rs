@@ -26,7 +26,7 @@ async fn a_stop_under_load_loses_no_sample_and_leaves_nothing_behind() {
     // The window is asked what it holds: a lower threshold keeps its panes, and fires at once.
     site.write("alerts/web.yml", &rule(1));
     assert!(site.run(&["rules", "apply"]).await.status.success());
-    let fired = fired(&local(&site, Role::Board).await, "web").await;
+    let fired = fired(&local(&site, Role::Admin).await, "web").await;
     assert_eq!(fired.evidence.count, sent);
     assert!(lab.stop().await.success());
     assert_eq!(site.servers(), [0; 0]);

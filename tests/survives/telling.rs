@@ -26,7 +26,7 @@ async fn bad_samples_on_the_bus_cost_their_neighbours_nothing() {
     }
     lab.until(caught_up).await;
     counted(&lab.url(), "web_ms", 4).await;
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     let letters = all(&bus, Stream::DeadLetter).await;
     let kept: BTreeSet<(String, String)> =
         letters.iter().map(|letter| (text(&letter.subject), text(&letter.payload))).collect();
@@ -51,7 +51,7 @@ async fn receivers_are_told_once_of_the_beginning_and_the_end() {
     let load = Load::start(&site, lab.url());
     load.more(20).await;
     load.turn_slow();
-    let bus = local(&site, Role::Board).await;
+    let bus = local(&site, Role::Admin).await;
     first(&bus, Stream::Events, "ops.alert.critical.web.resolved").await;
     site.hook.until("hook", |post| post["opsReason"] == "resolved").await;
     site.hook.until("pager", |post| post["event_action"] == "resolve").await;

@@ -2,7 +2,7 @@
 
 use crate::Shared;
 use crate::live::Live;
-use bus::{BusError, Message, Stream};
+use bus::{BusError, Message, Stream, newest_revision};
 use stages::rollup::{RollupPack, Tier};
 use stages::series::split_key;
 use stages::wire::{AlertEvent, RollbackEvent, ShardEvent};
@@ -20,8 +20,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub async fn follow(shared: Arc<Shared>) {
     // What is in force comes first: an alert's move is only shown for a rule that is known.
     let subject = shared.subjects.of("desk.settings");
-    if let Ok(Some(newest)) = shared.bus.last(Stream::Desk, &subject).await {
-        take(&shared, Stream::Desk, &newest);
+    if let Ok(newest) = newest_revision(&*shared.bus, Stream::Desk, &subject).await {
+        newest.iter().for_each(|part| take(&shared, Stream::Desk, part));
     }
     tokio::join!(
         keep(&shared, Stream::Desk, u64::MAX),
@@ -66,8 +66,7 @@ fn take(shared: &Shared, stream: Stream, message: &Message) {
     if stream == Stream::Rollups {
         take_rollup(shared, rest, message);
     } else if rest == ".desk.settings" {
-        if let Ok(settings) = serde_json::from_slice(&message.payload) {
-            shared.known().take_settings(settings);
+        if shared.known().take_settings(&message.payload) {
             shared.live.send(Live::Changed);
         }
     } else if rest.starts_with(".transition.") {

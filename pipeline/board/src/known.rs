@@ -4,11 +4,12 @@
 //! nothing: what it shows is what the desk said.
 
 use serde::Serialize;
+use stages::revision::Collected;
 use stages::series::Labels;
 use stages::settings::{Action, Rule, Settings};
 use stages::time::Time;
 use stages::wire::{AlertEvent, AlertState, Evidence, RollbackEvent, RollbackState, Transition};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Events kept for the list and the chart's markers: about a day of a busy site, under 1 MiB.
 const EVENTS_MAX: usize = 2_000;
@@ -19,6 +20,8 @@ const METRICS_MAX: usize = 20_000;
 #[derive(Default)]
 pub struct Known {
     settings: Settings,
+    /// Parts of the next revision.
+    collected: Collected,
     alerts: BTreeMap<(String, String), AlertNow>,
     events: VecDeque<Event>,
     metrics: BTreeMap<String, Time>,
@@ -82,11 +85,13 @@ pub struct RuleRow<'a> {
 }
 
 impl Known {
-    /// Takes a revision of the settings.
-    pub fn take_settings(&mut self, settings: Settings) {
-        let kept = |name: &str| settings.rules.iter().any(|rule| rule.name == name);
-        self.alerts.retain(|(rule, _), _| kept(rule));
+    /// Takes a settings entry; whether a revision is in force by it.
+    pub fn take_settings(&mut self, payload: &[u8]) -> bool {
+        let Some(settings) = self.collected.take(payload).in_force else { return false };
+        let kept: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
+        self.alerts.retain(|(rule, _), _| kept.contains(rule.as_str()));
         self.settings = settings;
+        true
     }
 
     /// Takes an alert event; returns its line for those who watch live.

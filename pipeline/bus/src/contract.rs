@@ -118,7 +118,8 @@ pub trait Bus: Send + Sync + 'static {
     async fn first_at(&self, stream: Stream, time: Time) -> Result<u64, BusError>;
 
     /// Reads a stream in order from sequence `from`, only subjects that match `filter` (none: all), for ever.
-    /// The reader reconnects by itself and neither skips nor repeats.
+    /// The reader reconnects by itself and neither skips nor repeats; of a stream that was created anew it reads
+    /// nothing, and says [`BusError::Anew`].
     async fn read(
         &self,
         stream: Stream,
@@ -126,7 +127,8 @@ pub trait Bus: Send + Sync + 'static {
         from: u64,
     ) -> Result<Box<dyn Reader>, BusError>;
 
-    /// Work to be done once by one of many, with explicit acks: the durable consumer `name`, made if missing.
+    /// Work to be done once by one of many, with explicit acks: the durable consumer `name`, made if missing. One that
+    /// is deleted meanwhile is made again, behind what this worker has done.
     async fn work(
         &self,
         stream: Stream,

@@ -53,6 +53,12 @@ pub enum BusError {
         /// What to do.
         remedy: String,
     },
+    /// The stream was deleted and created again: its sequences begin anew, what was read says nothing about it.
+    #[error("stream {stream} was created anew while it was read; start what reads it again")]
+    Anew {
+        /// Name on the server.
+        stream: String,
+    },
     /// Used wrongly: a bad subject, a message too large, more than a batch holds.
     #[error("{0}")]
     Invalid(String),

@@ -10,7 +10,9 @@ mod error;
 pub mod jetstream;
 pub mod layout;
 pub mod memory;
+mod revision;
 pub mod server;
 
 pub use contract::*;
 pub use error::BusError;
+pub use revision::{Head, newest_revision, revision_batch};

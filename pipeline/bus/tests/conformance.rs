@@ -14,13 +14,15 @@ use std::time::Duration;
 /// A bus under test, and whoever writes on it.
 struct Subject {
     bus: Box<dyn Bus>,
+    /// As a board sees it.
+    board: Box<dyn Bus>,
     _server: Option<(LocalServer, tempfile::TempDir)>,
 }
 
 async fn memory() -> Subject {
     let bus = MemoryBus::real_time(Layout::default());
     bus.ensure(4).await.unwrap();
-    Subject { bus: Box::new(bus), _server: None }
+    Subject { bus: Box::new(bus.clone()), board: Box::new(bus), _server: None }
 }
 
 /// On a server of its own, with the generated accounts: the admin sets the streams up, the owner is tested.
@@ -36,7 +38,8 @@ async fn jetstream() -> Subject {
     let admin = JetStream::connect(server.options(Role::Admin)).await.unwrap();
     admin.ensure(4).await.unwrap();
     let bus = JetStream::connect(server.options(Role::Owner)).await.unwrap();
-    Subject { bus: Box::new(bus), _server: Some((server, data)) }
+    let board = JetStream::connect(server.options(Role::Board)).await.unwrap();
+    Subject { bus: Box::new(bus), board: Box::new(board), _server: Some((server, data)) }
 }
 
 fn message(subject: &str, payload: &str) -> Outgoing {
@@ -217,14 +220,14 @@ async fn the_last_of_a_subject_is_found_also_by_wildcard(on: &Subject) {
 }
 
 async fn an_empty_stream_has_bounds_too(on: &Subject) {
-    let empty = on.bus.state(Stream::State).await.unwrap();
+    let empty = on.bus.state(Stream::Events).await.unwrap();
     assert_eq!((empty.first, empty.last), (1, 0));
-    on.bus.publish(message("ops.state.0.a.0", "chunk")).await.unwrap();
-    let one = on.bus.state(Stream::State).await.unwrap();
+    on.bus.publish(message("ops.commit.0", "chunk")).await.unwrap();
+    let one = on.bus.state(Stream::Events).await.unwrap();
     assert_eq!((one.first, one.last), (1, 1));
     assert!(one.bytes.0 > 0 && one.created == empty.created);
-    on.bus.purge(Stream::State, "ops.state.0.a.>", 0).await.unwrap();
-    let purged = on.bus.state(Stream::State).await.unwrap();
+    on.bus.purge(Stream::Events, "ops.commit.>", 0).await.unwrap();
+    let purged = on.bus.state(Stream::Events).await.unwrap();
     assert_eq!((purged.first, purged.last), (2, 1));
 }
 
@@ -269,10 +272,10 @@ async fn a_reader_that_is_given_up_waiting_loses_nothing(on: &Subject) {
 
 async fn a_purged_start_shows_as_a_jump(on: &Subject) {
     for _ in 0..10 {
-        on.bus.publish(message("ops.state.0.1.0", "")).await.unwrap();
+        on.bus.publish(message("ops.commit.0", "")).await.unwrap();
     }
-    on.bus.purge(Stream::State, "ops.state.0.>", 3).await.unwrap();
-    let mut reader = on.bus.read(Stream::State, None, 2).await.unwrap();
+    on.bus.purge(Stream::Events, "ops.commit.>", 3).await.unwrap();
+    let mut reader = on.bus.read(Stream::Events, None, 2).await.unwrap();
     assert_eq!(take(&mut *reader, 3).await[0].sequence, 8);
 }
 
@@ -289,20 +292,20 @@ async fn purging_keeps_the_newest(on: &Subject) {
 }
 
 async fn the_first_message_at_a_time_is_found(on: &Subject) {
-    assert_eq!(on.bus.first_at(Stream::Log, stages::time::Time(1)).await.unwrap(), 1);
+    assert_eq!(on.board.first_at(Stream::Rollups, stages::time::Time(1)).await.unwrap(), 1);
     for _ in 0..5 {
-        on.bus.publish(message("ops.log.0.tick", "")).await.unwrap();
+        on.bus.publish(message("ops.rollup.1s.0", "")).await.unwrap();
     }
-    let mut reader = on.bus.read(Stream::Log, None, 1).await.unwrap();
+    let mut reader = on.board.read(Stream::Rollups, None, 1).await.unwrap();
     let read = take(&mut *reader, 5).await;
     let first_with = |time| read.iter().find(|m| m.time >= time).map(|m| m.sequence).unwrap();
     for message in &read {
-        let found = on.bus.first_at(Stream::Log, message.time).await.unwrap();
+        let found = on.board.first_at(Stream::Rollups, message.time).await.unwrap();
         assert_eq!(found, first_with(message.time));
     }
     let after = read[4].time.plus(stages::time::Span::from_secs(1));
-    assert_eq!(on.bus.first_at(Stream::Log, after).await.unwrap(), 6);
-    assert_eq!(on.bus.first_at(Stream::Log, stages::time::Time(0)).await.unwrap(), 1);
+    assert_eq!(on.board.first_at(Stream::Rollups, after).await.unwrap(), 6);
+    assert_eq!(on.board.first_at(Stream::Rollups, stages::time::Time(0)).await.unwrap(), 1);
 }
 
 async fn work_comes_again_until_it_is_done(on: &Subject) {
@@ -359,7 +362,7 @@ async fn ensuring_again_changes_nothing_and_other_shards_are_refused(on: &Subjec
 }
 
 async fn what_is_kept_for_ever_can_be_stored_in_logs_and_events(on: &Subject) {
-    for subject in ["ops.own.0", "ops.desk.settings", "ops.log.0.settings", "ops.exec.p.i"] {
+    for subject in ["ops.own.0", "ops.desk.tick", "ops.log.0.settings", "ops.exec.p.i"] {
         let forever = Outgoing { keep_forever: true, ..message(subject, "x") };
         on.bus.publish(forever).await.unwrap();
     }

@@ -55,7 +55,7 @@ async fn samples_reach_the_log_of_a_real_server_and_its_end_is_503() {
     assert!(counts.entries <= 50, "{counts:?}");
 
     // A refused sample is kept too.
-    let mut letters = owner.read(Stream::DeadLetter, None, 1).await.unwrap();
+    let mut letters = admin.read(Stream::DeadLetter, None, 1).await.unwrap();
     assert_eq!(collector.post("nonsense").await.status, 400);
     letters.next(&mut messages).await.unwrap();
     assert_eq!(messages.last().unwrap().payload, "nonsense");

@@ -3,9 +3,9 @@
 use crate::error::EngineError;
 use crate::keeper::all_logs;
 use crate::ownership::stream_of;
-use bus::{BusError, Expect, Message, Outgoing, SharedBus, Stream};
-use bytes::Bytes;
+use bus::{BusError, Head, Message, SharedBus, Stream};
 use stages::log::LogId;
+use stages::revision::{Collected, Taken};
 use stages::settings::Settings;
 use stages::subject::Subjects;
 use stages::wire::CommitRecord;
@@ -24,7 +24,7 @@ pub enum Applied {
     Unchanged(u64),
 }
 
-/// The newest revision in the desk's log, with its sequence.
+/// The newest revision in the desk's log, with the sequence at which it is in force.
 ///
 /// # Errors
 /// The bus does not answer, or what is stored there is not settings.
@@ -33,11 +33,23 @@ pub async fn current_settings(
     subjects: &Subjects,
 ) -> Result<Option<(u64, Settings)>, EngineError> {
     let subject = subjects.entry(LogId::Desk, "settings");
-    let Some(message) = bus.last(Stream::Desk, &subject).await? else { return Ok(None) };
-    read(&message).map(|settings| Some((message.sequence, settings)))
+    let messages = bus::newest_revision(&**bus, Stream::Desk, &subject).await?;
+    let Some(last) = messages.last() else { return Ok(None) };
+    let mut collected = Collected::default();
+    let mut taken = Taken::default();
+    for message in &messages {
+        taken = collected.take(&message.payload);
+        if let Some(why) = taken.refused {
+            return Err(unreadable(message, why));
+        }
+    }
+    match taken.in_force {
+        Some(settings) => Ok(Some((last.sequence, settings))),
+        None => Err(unreadable(last, "its other parts are missing".to_owned())),
+    }
 }
 
-/// Stores a revision behind the newest one. Its owner relays it to every shard.
+/// Stores a revision behind the newest one, in parts if it fits no message. Its owner relays it to every shard.
 ///
 /// # Errors
 /// [`EngineError::SettingsChanged`] if somebody else applied another one meanwhile.
@@ -46,24 +58,17 @@ pub async fn apply_settings(
     subjects: &Subjects,
     settings: &Settings,
 ) -> Result<Applied, EngineError> {
+    let payloads = stages::revision::parts(settings)?;
     let subject = subjects.entry(LogId::Desk, "settings");
     let newest = bus.last(Stream::Desk, &subject).await?;
     if let Some(message) = &newest
-        && read(message).is_ok_and(|newest| newest.revision == settings.revision)
+        && is_of(message, &settings.revision)
     {
         return Ok(Applied::Unchanged(message.sequence));
     }
-    let payload = Bytes::from(serde_json::to_vec(settings).expect("wire types serialise"));
     let sequence = newest.map_or(0, |message| message.sequence);
-    let entry = Outgoing {
-        subject,
-        payload,
-        expect: Some(Expect { subject: None, sequence }),
-        keep_forever: true,
-        ..Outgoing::default()
-    };
-    match bus.publish(entry).await {
-        Ok(stored) => Ok(Applied::Stored(stored.sequence)),
+    match bus.commit(bus::revision_batch(&subject, payloads, sequence)).await {
+        Ok(stored) => Ok(Applied::Stored(stored)),
         Err(error @ (BusError::Conflict { .. } | BusError::Unclear { .. })) => {
             match current_settings(bus, subjects).await? {
                 Some((at, found)) if found.revision == settings.revision => Ok(Applied::Stored(at)),
@@ -109,7 +114,7 @@ async fn in_force(
 ) -> Result<bool, EngineError> {
     let subject = subjects.entry(log, "settings");
     let Some(message) = bus.last(stream_of(log), &subject).await? else { return Ok(false) };
-    if read(&message)?.revision != revision {
+    if !is_of(&message, revision) {
         return Ok(false);
     }
     let record = bus.last(Stream::Events, &subjects.commit(log)).await?;
@@ -117,10 +122,15 @@ async fn in_force(
     Ok(record.is_some_and(|record| record.position >= message.sequence))
 }
 
-fn read(message: &Message) -> Result<Settings, EngineError> {
-    serde_json::from_slice(&message.payload).map_err(|error| EngineError::SettingsUnreadable {
+/// Whether `message` is the last one of this revision.
+fn is_of(message: &Message, revision: &str) -> bool {
+    Head::read(message).is_some_and(|head| head.revision == revision && head.complete())
+}
+
+fn unreadable(message: &Message, why: String) -> EngineError {
+    EngineError::SettingsUnreadable {
         subject: String::from_utf8_lossy(&message.subject).into_owned(),
         sequence: message.sequence,
-        why: error.to_string(),
-    })
+        why,
+    }
 }

@@ -41,6 +41,9 @@ pub enum EngineError {
         /// What the parser says.
         why: String,
     },
+    /// More than a bus takes.
+    #[error("{0}: {remedy}", remedy = .0.remedy())]
+    SettingsTooLarge(#[from] stages::revision::TooLarge),
     /// Not in force in time.
     #[error("revision {revision} is not in force in log {log} yet; is its owner running?")]
     NotInForce {

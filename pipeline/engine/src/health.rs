@@ -167,6 +167,8 @@ struct Inner {
     logs: BTreeMap<LogId, LogHealth>,
     /// Last sequence on the bus, and last sequence read, of a stream by [`LogId`]'s class.
     ends: BTreeMap<bool, (u64, u64)>,
+    /// When those streams were created.
+    created: BTreeMap<bool, Time>,
     relayed: u64,
     dropped: u64,
     trouble: Option<String>,
@@ -180,7 +182,8 @@ impl Register {
                 (log, LogHealth { elsewhere: waiting, ..LogHealth::new(log) })
             })
             .collect();
-        let inner = Inner { logs, ends: BTreeMap::new(), relayed: 0, dropped: 0, trouble: None };
+        let (ends, created) = (BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { logs, ends, created, relayed: 0, dropped: 0, trouble: None };
         Self { inner: Mutex::new(inner), changed: watch::Sender::new(0) }
     }
 
@@ -204,9 +207,19 @@ impl Register {
         end.1 = end.1.max(sequence);
     }
 
-    /// Where a stream ends on the bus.
-    pub fn end(&self, desk: bool, sequence: u64) {
-        self.lock().ends.entry(desk).or_default().0 = sequence;
+    /// Where a stream ends on the bus. One that was created anew is not the log that was read: nothing of it is.
+    pub fn end(&self, desk: bool, sequence: u64, created: Time) {
+        let mut inner = self.lock();
+        inner.ends.entry(desk).or_default().0 = sequence;
+        if *inner.created.entry(desk).or_insert(created) == created {
+            return;
+        }
+        for (_, health) in inner.logs.iter_mut().filter(|(log, _)| (**log == LogId::Desk) == desk) {
+            let why = "its stream was created anew; restore it, or start again with fresh streams";
+            health.poisoned.get_or_insert_with(|| why.to_owned());
+        }
+        drop(inner);
+        self.changed.send_modify(|count| *count += 1);
     }
 
     /// Entries of a log are gone from its stream.
@@ -272,6 +285,21 @@ mod tests {
         timing.record(Duration::from_millis(1));
         timing.record(Duration::from_secs(9));
         assert_eq!((timing.count, timing.buckets[2], timing.buckets[10]), (2, 1, 1));
+    }
+
+    #[test]
+    fn an_engine_whose_stream_was_created_anew_is_not_ready() {
+        let register = Register::new([LogId::Shard(0), LogId::Desk].into_iter());
+        register.log(LogId::Shard(0), |log| log.owned = true);
+        register.log(LogId::Desk, |log| log.owned = true);
+        let not_ready = || register.snapshot("a", true).not_ready(Duration::from_secs(5));
+        register.end(false, 9, Time(1));
+        register.end(true, 9, Time(1));
+        register.log(LogId::Shard(0), |log| (log.read, log.position) = (9, 9));
+        register.log(LogId::Desk, |log| (log.read, log.position) = (9, 9));
+        assert_eq!(not_ready(), None);
+        register.end(false, 2, Time(2));
+        assert!(not_ready().unwrap().starts_with("log 0 stands still: its stream"));
     }
 
     #[test]

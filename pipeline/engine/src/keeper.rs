@@ -191,7 +191,7 @@ impl Keeper {
         for (desk, log) in [(false, LogId::Shard(0)), (true, LogId::Desk)] {
             let stream: Stream = stream_of(log);
             if let Ok(state) = self.options.bus.state(stream).await {
-                self.register.end(desk, state.last);
+                self.register.end(desk, state.last, state.created);
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A filtered consumer costs the server three times the CPU a message, so a lone engine reads everything in one pass.
 
 use crate::patience::Patience;
-use bus::{Message, SharedBus, Stream};
+use bus::{BusError, Message, SharedBus, Stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -55,6 +55,11 @@ async fn read(bus: SharedBus, stream: Stream, begin: Begin, sender: mpsc::Sender
         loop {
             let mut fetched = Vec::new();
             if let Err(error) = reader.next(&mut fetched).await {
+                if let BusError::Anew { .. } = error {
+                    // What its entries mean begins anew too: the log stands still, and health says so.
+                    tracing::error!(%error, "the log stands still");
+                    return;
+                }
                 tracing::warn!(%error, ?stream, from, "reader ended; beginning anew");
                 break;
             }

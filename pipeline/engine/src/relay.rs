@@ -7,7 +7,7 @@
 
 use crate::health::Register;
 use crate::patience::Patience;
-use bus::{BusError, Expect, Message, Outgoing, SharedBus, Stream};
+use bus::{BusError, Message, Outgoing, SharedBus, Stream, newest_revision, revision_batch};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -213,20 +213,17 @@ impl Relay {
         let wanted = self.subjects.entry(LogId::Desk, "settings");
         loop {
             let has = self.bus.last(Stream::Log, &subject).await?;
-            let Some(wanted) = self.bus.last(Stream::Desk, &wanted).await? else { return Ok(()) };
+            let wanted = newest_revision(&*self.bus, Stream::Desk, &wanted).await?;
+            let Some(last) = wanted.last() else { return Ok(()) };
             let sequence = match has {
-                Some(has) if has.payload == wanted.payload => return Ok(()),
+                // The last part of a revision names it, its author and how many parts there are.
+                Some(has) if has.payload == last.payload => return Ok(()),
                 has => has.map_or(0, |has| has.sequence),
             };
-            let entry = Outgoing {
-                subject: subject.clone(),
-                payload: wanted.payload,
-                expect: Some(Expect { subject: None, sequence }),
-                keep_forever: true,
-                ..Outgoing::default()
-            };
-            match self.bus.publish(entry).await {
-                Ok(_) => self.register.relayed(1),
+            let payloads: Vec<Bytes> = wanted.into_iter().map(|part| part.payload).collect();
+            let count = payloads.len();
+            match self.bus.commit(revision_batch(&subject, payloads, sequence)).await {
+                Ok(_) => self.register.relayed(count),
                 Err(BusError::Conflict { .. } | BusError::Unclear { .. }) => {}
                 Err(error) => return Err(error),
             }

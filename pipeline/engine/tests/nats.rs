@@ -54,7 +54,7 @@ async fn friday_on_nats(shards: u32) {
     let fired = alerts.iter().filter(|alert| alert.state == AlertState::Fired).count();
     assert_eq!(fired, 1);
     let saved = engine.until(|health| health.logs.iter().all(|log| log.snapshots > 0));
-    within("saving every log", saved).await;
+    within("a snapshot of every log", saved).await;
     engine.shutdown(PATIENCE).await;
     // The next start has nothing to say about what was said.
     let again = Engine::start(options(&owner, shards, "ops-2")).unwrap();
@@ -72,4 +72,28 @@ async fn friday_on_a_real_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn friday_on_a_real_server_with_three_shards() {
     friday_on_nats(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_rules_on_a_real_server() {
+    let server = Server::start(2).await;
+    let owner = server.connect(Role::Owner).await;
+    let admin = server.connect(Role::Admin).await;
+    let (service, board) =
+        (server.connect(Role::Publisher).await, server.connect(Role::Board).await);
+    let engine = Engine::start(options(&owner, 2, "ops-1")).unwrap();
+    engine::apply_settings(&admin, &subjects(), &many_rules()).await.unwrap();
+    engine::wait_in_force(&admin, &subjects(), 2, "many", PATIENCE).await.unwrap();
+    let (_, current) = engine::current_settings(&board, &subjects()).await.unwrap().unwrap();
+    assert_eq!(current, many_rules());
+    engine.shutdown(PATIENCE).await;
+    // The next owner goes on from the snapshot of the last.
+    let again = Engine::start(options(&owner, 2, "ops-2")).unwrap();
+    owns_all(&again).await;
+    assert_eq!(again.health().trouble, None);
+    sample(&*service, "m_04711_ms", 5000.0).await;
+    let alerts = alerts_until(&board, AlertState::Fired).await;
+    let fired = alerts.last().unwrap();
+    assert_eq!((fired.rule.as_str(), fired.notified.len()), ("r_04711", 1));
+    again.shutdown(PATIENCE).await;
 }

@@ -49,8 +49,6 @@ pub struct NotifierOptions {
     pub fallback: Option<String>,
     /// Folder for what cannot be sent because nothing is configured; none: such a channel is given up.
     pub outbox: Option<PathBuf>,
-    /// PEM file of authorities the mail server's certificate may come from, besides the public ones.
-    pub mail_certificates: Option<PathBuf>,
     /// Address of the board, for links.
     pub board_url: String,
     /// Older intents become a digest (`Limits::notify_max_age`).
@@ -93,7 +91,7 @@ impl Notifier {
     pub fn start(options: NotifierOptions) -> Result<Self, NotifyError> {
         let NotifierOptions { bus, subjects, endpoints, config, fallback, outbox, .. } = options;
         let mailer = match &config.smtp {
-            Some(smtp) => Some(Arc::new(Mailer::new(smtp, options.mail_certificates.as_deref())?)),
+            Some(smtp) => Some(Arc::new(Mailer::new(smtp)?)),
             None => None,
         };
         if mailer.is_none()

@@ -100,8 +100,8 @@ async fn by_tls(word: &str, tls: Tls) {
     let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
     let password = Some(Secret::File(lab.file("password", "hush-hush\n")));
     let user = Some("ops".to_owned());
-    options.config.smtp = Some(Smtp { user, password, ..server.smtp(tls) });
-    options.mail_certificates = Some(authority);
+    let authorities = Some(authority);
+    options.config.smtp = Some(Smtp { authorities, user, password, ..server.smtp(tls) });
     let notifier = start(options);
     lab.tell(&page("k1", Reason::Fired, &["email"])).await;
     let mail = tokio::select! {
@@ -150,6 +150,19 @@ async fn a_server_without_starttls_or_with_a_strange_certificate_gets_nothing() 
 }
 
 #[tokio::test]
+async fn a_file_that_holds_no_authority_is_named_at_the_start() {
+    let (lab, server) = (Lab::new().await, MailServer::plain(&[]).await);
+    for file in [lab.file("empty.pem", "no certificate"), PathBuf::from("/nowhere/ca.pem")] {
+        let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
+        let authorities = Some(file.clone());
+        options.config.smtp = Some(Smtp { authorities, ..server.smtp(Tls::StartTls) });
+        let Err(refused) = Notifier::start(options) else { panic!("{file:?} was taken") };
+        assert!(matches!(refused, NotifyError::Mail(_)), "{refused:?}");
+        assert!(refused.to_string().contains(&file.display().to_string()), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_password_never_leaves_this_machine_without_tls() {
     let lab = Lab::new().await;
     let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
@@ -157,6 +170,7 @@ async fn a_password_never_leaves_this_machine_without_tls() {
         host: "mail.example.org".to_owned(),
         port: 25,
         tls: Tls::None,
+        authorities: None,
         user: Some("ops".to_owned()),
         password: Some(Secret::File(lab.file("password", "hush-hush"))),
     });
@@ -176,6 +190,7 @@ async fn a_dead_mail_server_is_tried_until_the_deadline_and_then_left() {
         host: "localhost".to_owned(),
         port,
         tls: Tls::None,
+        authorities: None,
         user: None,
         password: None,
     });

@@ -53,6 +53,12 @@ pub const VARIABLES: &[Variable] = &[
     variable("OPS_SMTP_HOST", &["notify", "smtp", "host"], Form::Text, "mail server"),
     variable("OPS_SMTP_PORT", &["notify", "smtp", "port"], Form::Number, "its port"),
     variable("OPS_SMTP_TLS", &["notify", "smtp", "tls"], Form::Text, "none, starttls or tls"),
+    variable(
+        "OPS_SMTP_CA_FILE",
+        &["notify", "smtp", "ca_file"],
+        Form::Text,
+        "authorities of its certificate",
+    ),
     variable("OPS_SMTP_USER", &["notify", "smtp", "user"], Form::Text, "user on the mail server"),
     variable(
         "OPS_SMTP_PASSWORD_FILE",

@@ -67,6 +67,12 @@ pub fn load_with(
         ..Settings::default()
     };
     settings.revision = revision_of(&settings);
+    if let Err(error) = stages::revision::parts(&settings) {
+        let report = Report::default();
+        let place = layout.place(&layout.alerts);
+        report.error(&place, Kind::TooLarge, error.to_string(), error.remedy());
+        return Err(report.finish());
+    }
     Ok(Loaded { settings, endpoints, ops, warnings: problems })
 }
 

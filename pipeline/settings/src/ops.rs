@@ -99,8 +99,10 @@ pub struct Smtp {
     pub host: String,
     /// Its port; 25, 587 or 465 by the kind of TLS unless said.
     pub port: u16,
-    /// How the connection is secured.
+    /// How the connection is secured; by STARTTLS unless said.
     pub tls: Tls,
+    /// A PEM file of authorities to trust besides the public ones, for a server with a private one's certificate.
+    pub authorities: Option<PathBuf>,
     /// User, with `password`.
     pub user: Option<String>,
     /// Its password.

@@ -2,7 +2,7 @@
 //! named and costs nothing beside it.
 
 use crate::log::{DeskKind, Entry, EntryKind};
-use crate::settings::Settings;
+use crate::revision::{Collected, Taken};
 use crate::subject::Subjects;
 use crate::time::Time;
 use crate::wire::{
@@ -10,6 +10,7 @@ use crate::wire::{
     ShardEvent, Silence,
 };
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -18,8 +19,8 @@ use std::collections::BTreeMap;
 pub enum Input {
     /// Time passes.
     Tick,
-    /// A revision of the settings.
-    Settings(Box<Settings>),
+    /// A revision of the settings, or a part of one.
+    Settings(Box<Taken>),
     /// A shard speaks.
     Shard(ShardEvent),
     /// The claim ledger speaks; stored there at this moment.
@@ -55,13 +56,21 @@ pub enum People {
     Close(Close),
 }
 
-/// Reads `entry`; `seen` remembers the last sequence of each source.
-pub fn read(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>) -> Input {
+/// What earlier entries left behind for later ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Last source sequence by stream and family of subjects.
+    pub seen: BTreeMap<String, u64>,
+    /// Parts of the next revision.
+    pub collected: Collected,
+}
+
+/// Reads `entry` in the light of those before it.
+pub fn read(entry: &Entry, subjects: &Subjects, memory: &mut Memory) -> Input {
+    let seen = &mut memory.seen;
     match &entry.kind {
         EntryKind::Tick => Input::Tick,
-        EntryKind::Settings => {
-            json("settings", entry, |settings| Input::Settings(Box::new(settings)))
-        }
+        EntryKind::Settings => Input::Settings(Box::new(memory.collected.take(&entry.payload))),
         EntryKind::Desk(DeskKind::Transition) => transition(entry, seen),
         EntryKind::Desk(DeskKind::Outcome) => outcome(entry, subjects, seen),
         EntryKind::Desk(DeskKind::Ack) => {

@@ -53,6 +53,7 @@ pub mod words;
 use crate::error::StageError;
 use crate::log::{Entry, Step};
 use crate::output::{Counters, Output};
+use crate::revision::Taken;
 use crate::series::Labels;
 use crate::settings::{Rule, Settings};
 use crate::subject::Subjects;
@@ -179,9 +180,13 @@ impl Desk {
     }
 
     fn read(&mut self, entry: &Entry) {
-        match intake::read(entry, &self.subjects, &mut self.state.seen) {
+        match intake::read(entry, &self.subjects, &mut self.state.memory) {
             Input::Tick => {}
-            Input::Settings(settings) => self.take_settings(*settings),
+            Input::Settings(taken) => {
+                let Taken { in_force, refused } = *taken;
+                refused.into_iter().for_each(|why| self.unreadable("settings", &why));
+                in_force.into_iter().for_each(|settings| self.take_settings(settings));
+            }
             Input::Shard(event) => self.shard_event(event),
             Input::Ledger(record, stored) => self.ledger(&record, stored),
             Input::Outcome(outcome, stored) => self.outcome(&outcome, stored),
@@ -195,15 +200,17 @@ impl Desk {
             Input::People(people) => self.people(*people),
             Input::Repeat => self.count("repeat"),
             Input::Foreign => self.count("foreign"),
-            Input::Unreadable(what, why) => {
-                self.count("unreadable");
-                let position = self.state.position;
-                let text = format!("desk entry {position}: this {what} cannot be read: {why}");
-                // A person sees at once that an entry was refused; what a machine relays must be looked into.
-                let machine = matches!(what, "relayed entry" | "transition" | "settings");
-                self.notice("entry_refused", what, text, machine);
-            }
+            Input::Unreadable(what, why) => self.unreadable(what, &why),
         }
+    }
+
+    fn unreadable(&mut self, what: &'static str, why: &str) {
+        self.count("unreadable");
+        let position = self.state.position;
+        let text = format!("desk entry {position}: this {what} cannot be read: {why}");
+        // A person sees at once that an entry was refused; what a machine relays must be looked into.
+        let machine = matches!(what, "relayed entry" | "transition" | "settings");
+        self.notice("entry_refused", what, text, machine);
     }
 
     fn count(&mut self, reason: &'static str) {

@@ -6,6 +6,7 @@
 use crate::desk::act::Plans;
 use crate::desk::budget::Budgets;
 use crate::desk::incident::Incident;
+use crate::desk::intake::Memory;
 use crate::desk::silence::Silences;
 use crate::error::StageError;
 use crate::series::Labels;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Version of the state below; raised whenever an older snapshot could not be read as what it meant.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes of one chunk: half of the bus's usual 1 MiB, so that headers and any smaller limit fit too.
 const CHUNK: usize = 512 * 1024;
 
@@ -82,8 +83,8 @@ pub struct State {
     pub removed: BTreeMap<String, Arc<Rule>>,
     /// Names already complained about under this revision.
     pub complained: BTreeSet<String>,
-    /// Last source sequence by stream and family of subjects.
-    pub seen: BTreeMap<String, u64>,
+    /// What reading entries takes from those before them.
+    pub memory: Memory,
     /// Alerts that are not plainly Ok, by [`crate::series::series_key`] of rule and group.
     pub alerts: BTreeMap<String, Alert>,
     /// Incidents that are open or were lately.
@@ -114,7 +115,7 @@ impl State {
             settings: Arc::default(),
             removed: BTreeMap::new(),
             complained: BTreeSet::new(),
-            seen: BTreeMap::new(),
+            memory: Memory::default(),
             alerts: BTreeMap::new(),
             incidents: BTreeMap::new(),
             held: BTreeSet::new(),

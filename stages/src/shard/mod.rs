@@ -26,6 +26,7 @@ use crate::batch::TableCache;
 use crate::due::{Due, DueQueue};
 use crate::log::{EntryKind, Step};
 use crate::output::Counters;
+use crate::revision::Collected;
 use crate::rollup::Rollups;
 use crate::settings::Settings;
 use crate::time::{Span, Time};
@@ -57,6 +58,8 @@ pub struct Shard {
     /// Since when absence can be seen: the first entry, or the end of the last hole.
     armed: Time,
     settings: Arc<Settings>,
+    /// Parts of the next revision.
+    collected: Collected,
     /// Last sequence seen of each relayed stream.
     sources: BTreeMap<String, u64>,
     clients: Clients,
@@ -134,6 +137,7 @@ impl Shard {
             now: (now != Time::default()).then_some(now),
             armed: now,
             settings: Arc::default(),
+            collected: Collected::default(),
             sources: BTreeMap::new(),
             clients: Clients::default(),
             ids: Default::default(),

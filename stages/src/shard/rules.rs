@@ -11,6 +11,7 @@
 use super::Shard;
 use super::metric::{ViewKey, group_text, sorted};
 use crate::log::Entry;
+use crate::revision::Taken;
 use crate::settings::{Rule, Settings};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
@@ -30,17 +31,23 @@ enum Edit {
 pub(super) type Looking = (Arc<Rule>, ViewKey);
 
 impl Shard {
-    /// Puts a revision of the settings in force; an invalid one is refused whole.
+    /// Puts a revision of the settings in force, at its last part if it came in parts; an invalid one is refused whole.
     pub(super) fn take_settings(&mut self, entry: &Entry, now: Time) {
-        match read(&entry.payload) {
-            Ok(settings) => self.apply(settings, entry.sequence, now),
-            Err(why) if self.place.is_first() => {
-                self.count_refused("settings", 1);
-                let text =
-                    format!("settings at {} are refused, the previous stay: {why}", entry.sequence);
-                self.notice(now, "settings_refused", "settings", text);
-            }
-            Err(_) => {}
+        let Taken { in_force, refused } = self.collected.take(&entry.payload);
+        let (in_force, invalid) = match in_force.map(check) {
+            Some(Ok(settings)) => (Some(settings), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        let first = self.place.is_first();
+        for why in refused.into_iter().chain(invalid).filter(|_| first) {
+            self.count_refused("settings", 1);
+            let text =
+                format!("settings at {} are refused, the previous stay: {why}", entry.sequence);
+            self.notice(now, "settings_refused", "settings", text);
+        }
+        if let Some(settings) = in_force {
+            self.apply(settings, entry.sequence, now);
         }
     }
 
@@ -223,8 +230,7 @@ fn compare(before: &Rule, after: &Rule) -> Edit {
     if same_clocks { Edit::Text } else { Edit::Clocks }
 }
 
-fn read(payload: &[u8]) -> Result<Settings, String> {
-    let settings: Settings = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+fn check(settings: Settings) -> Result<Settings, String> {
     if settings.schema != SCHEMA {
         return Err(format!("schema {} where this version reads {SCHEMA}", settings.schema));
     }

@@ -77,6 +77,7 @@ impl Shard {
         put_signed(out, self.armed.0);
         put(out, self.speaker.position);
         put_bytes(out, &json(&*self.settings));
+        put_bytes(out, &json(&self.collected));
         put(out, self.sources.len() as u64);
         for (stream, sequence) in &self.sources {
             put_bytes(out, stream.as_bytes());
@@ -92,6 +93,7 @@ impl Shard {
         self.armed = Time(cursor.signed()?);
         self.speaker.position = cursor.unsigned()?;
         self.settings = Arc::new(from_json::<Settings>(cursor.bytes()?)?);
+        self.collected = from_json(cursor.bytes()?)?;
         for _ in 0..cursor.count(2)? {
             let stream = cursor.text()?.to_owned();
             self.sources.insert(stream, cursor.unsigned()?);

@@ -294,6 +294,7 @@ pub fn settings(args: &[&str]) -> Settings {
     let plan = plan(span("cooldown", "30m"), number("lock", 2));
     Settings {
         schema: 1,
+        part: None,
         revision: "r1".into(),
         author: "anna".into(),
         comment: "test".into(),

@@ -2,7 +2,7 @@
 
 use super::Role;
 use crate::Stream;
-use crate::layout::{Layout, SPECS};
+use crate::layout::Layout;
 
 /// What somebody may do; everything else is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,18 +90,24 @@ impl List<'_> {
         self.say(&["status.notify.>", "alive.>"]);
         self.work(Stream::Events, "notifier", "notify.>");
         self.peek(Stream::Outcomes, "status.notify.>");
-        self.peek(Stream::Desk, "desk.settings");
     }
 
     fn owner(&mut self) {
-        self.say(&["log.*.tick", "log.*.settings", "log.*.verify", "desk.>"]);
+        self.say(&["log.*.tick", "log.*.settings", "log.*.verify"]);
+        self.say(&["desk.tick", "desk.transition.>", "desk.outcome.>"]);
         self.say(&["transition.>", "request.>", "alert.>", "notify.>", "rollback.>"]);
         // The ledger: it cancels and expires what nobody claimed.
         self.say(&["commit.>", "own.>", "exec.>"]);
         self.say(&["rollup.>", "state.>", "deadletter.>", "alive.>"]);
-        for spec in &SPECS {
-            self.read(spec.stream);
-            self.call("STREAM.MSG.GET", spec.stream, "");
+        for stream in [Stream::Log, Stream::Desk, Stream::Events, Stream::Outcomes] {
+            self.read(stream);
+        }
+        for stream in [Stream::State, Stream::Alive] {
+            self.call("STREAM.MSG.GET", stream, "");
+        }
+        // It checks at the start that every stream is what it should be.
+        for stream in [Stream::Rollups, Stream::State, Stream::DeadLetter, Stream::Alive] {
+            self.call("STREAM.INFO", stream, "");
         }
         self.work(Stream::Events, "withdraw", "rollback.*.withdraw");
         for stream in [Stream::Desk, Stream::Events, Stream::State] {
@@ -111,24 +117,19 @@ impl List<'_> {
 
     fn collector(&mut self) {
         self.say(&["metric.>", "log.*.batch", "log.*.tick", "deadletter.>", "alive.>"]);
-        self.call("STREAM.INFO", Stream::Log, "");
-        self.peek(Stream::Desk, "desk.settings");
-        self.peek(Stream::Events, "commit.>");
     }
 
     fn board(&mut self) {
-        for kind in ["ack", "silence", "approve", "freeze", "close"] {
-            self.say(&[&format!("desk.{kind}.>")]);
+        self.say(&["log.*.look"]);
+        for stream in [Stream::Desk, Stream::Events, Stream::Rollups] {
+            self.read(stream);
         }
-        self.say(&["log.*.look", "alive.>"]);
-        for spec in SPECS.iter().filter(|spec| spec.stream != Stream::State) {
-            self.read(spec.stream);
-            self.call("STREAM.MSG.GET", spec.stream, "");
-        }
+        // Where a time lies in the rollups.
+        self.call("DIRECT.GET", Stream::Rollups, "");
     }
 
     fn admin(&mut self) {
-        self.say(&["desk.>"]);
+        self.say(&["desk.settings"]);
         self.publish.push("$JS.API.>".to_owned());
     }
 
@@ -163,14 +164,13 @@ impl List<'_> {
         self.publish.push(format!("$JS.ACK.*.*.{name}"));
     }
 
-    /// May read a stream with consumers of its own.
+    /// May read a stream with consumers of its own, or any one message of it.
     fn read(&mut self, stream: Stream) {
         self.call("STREAM.INFO", stream, "");
+        self.call("STREAM.MSG.GET", stream, "");
         self.call("CONSUMER.CREATE", stream, ".>");
         self.call("CONSUMER.MSG.NEXT", stream, ".*");
         self.call("CONSUMER.DELETE", stream, ".*");
-        self.call("DIRECT.GET", stream, "");
-        self.call("DIRECT.GET", stream, ".>");
     }
 
     fn call(&mut self, call: &str, stream: Stream, tail: &str) {

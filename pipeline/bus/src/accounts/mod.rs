@@ -7,14 +7,16 @@
 //! Everybody has an inbox of their own, so nobody reads another's answers.
 //!
 //! A permission says what may be published, not where the answer goes: with `ops.own.desk` as the reply subject of
-//! a sample, the server itself stores its ack there (tried on 2.15.1: the desk never started again). So services,
-//! readers, people and collectors live in accounts of their own that import exactly what each may say; answers
+//! a sample, the server itself stores its ack there (tried on 2.15.1: the desk never started again). So every role
+//! that reads no stream as a whole lives in an account of its own that imports exactly what it may say; answers
 //! return into that account, and reach nothing but what it may say anyway.
 //!
-//! Known limits: agents and notifiers share the account of the streams with owner, board and admin, because an
-//! agent in an account of its own got no work through imports (tried once; why is not known; the notifier was not
-//! tried); their answers can still be led astray.
-//! Whoever may create a consumer may have it deliver what they can read to any subject.
+//! From such an account the JetStream API is called as `$JS.OPS.API` (in NATS clients: domain `OPS`). Under its usual
+//! name two answers come, the first one from the caller's own account, which has no JetStream (tried on 2.15.1). A
+//! pull is answered by as many messages as come, so its export says so, else the first one ends it.
+//!
+//! Known limit: owner, board and admin share the account of the streams, because whoever may create a consumer may have
+//! it deliver what they can read to any subject anyway.
 
 mod grants;
 mod keys;
@@ -23,9 +25,13 @@ pub use grants::Grants;
 pub use keys::{Keys, KeysError};
 
 use crate::Stream;
+use crate::jetstream::API_PREFIX;
 use crate::layout::Layout;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+/// How the API of the account of the streams is called from another account.
+const API_PREFIX_APART: &str = "$JS.OPS.API";
 
 /// A role on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,9 +97,19 @@ impl Role {
     /// Whether it lives in an account of its own, apart from the streams.
     pub const fn own_account(self) -> bool {
         match self {
-            Self::Publisher | Self::Reader | Self::Person | Self::Collector => true,
-            Self::Agent | Self::Notifier | Self::Owner | Self::Board | Self::Admin => false,
+            Self::Publisher
+            | Self::Reader
+            | Self::Person
+            | Self::Agent
+            | Self::Notifier
+            | Self::Collector => true,
+            Self::Owner | Self::Board | Self::Admin => false,
         }
+    }
+
+    /// What it calls the JetStream API by.
+    pub const fn api_prefix(self) -> &'static str {
+        if self.own_account() { API_PREFIX_APART } else { API_PREFIX }
     }
 
     /// Whether it may read single subjects only.
@@ -128,7 +144,8 @@ pub fn accounts_conf(layout: &Layout, identities: &[Identity]) -> String {
     let mut text = String::from(
         "# Generated from the table of roles in pipeline/bus/src/accounts/. Do not edit: change the table.\n\
          # Each user is an nkey: its public half stands here, its seed stays with who uses it.\n\
-         # OPS has the streams. Services, readers, people and collectors have accounts of their own, so that answers cannot be led astray.\n\
+         # OPS has the streams. Narrow roles have accounts of their own, so that answers cannot be led astray;\n\
+         # they call the JetStream API as $JS.OPS.API (in NATS clients: domain OPS).\n\
          accounts {\n  OPS {\n    jetstream: enabled\n    users: [\n",
     );
     for identity in &wide {
@@ -195,17 +212,32 @@ impl Identity {
 
 /// What the account of the streams lets others say and hear.
 fn exports(grants: &Grants) -> impl Iterator<Item = String> {
-    let said = grants.publish.iter().map(|subject| format!("{{ service: \"{subject}\" }}"));
+    let said = grants.publish.iter().map(|subject| {
+        // One pull is answered by heartbeats, a message and a status: as many as come.
+        let many =
+            if subject.contains(".CONSUMER.MSG.NEXT.") { ", response_type: stream" } else { "" };
+        format!("{{ service: \"{subject}\"{many} }}")
+    });
     said.chain(heard(grants).map(|subject| format!("{{ stream: \"{subject}\" }}")))
 }
 
 /// The same, seen from the account of a narrow role. One subject may not be imported twice.
 fn imports(grants: &Grants) -> impl Iterator<Item = String> {
     let from = |kind: &str, subject: &String| {
-        format!("{{ {kind}: {{ account: OPS, subject: \"{subject}\" }} }}")
+        let name = apart(subject);
+        let to = if name == *subject { String::new() } else { format!(", to: \"{name}\"") };
+        format!("{{ {kind}: {{ account: OPS, subject: \"{subject}\" }}{to} }}")
     };
     let said = grants.publish.iter().map(move |subject| from("service", subject));
     said.chain(heard(grants).map(move |subject| from("stream", subject)))
+}
+
+/// What a subject is called in the account of a narrow role.
+fn apart(subject: &str) -> String {
+    match subject.strip_prefix(API_PREFIX) {
+        Some(call) => format!("{API_PREFIX_APART}{call}"),
+        None => subject.to_owned(),
+    }
 }
 
 fn heard(grants: &Grants) -> impl Iterator<Item = &String> {
@@ -218,7 +250,11 @@ fn user(text: &mut String, identity: &Identity, grants: &Grants) {
     let list = |subjects: &[String]| {
         subjects.iter().map(|subject| format!("          \"{subject}\"\n")).collect::<String>()
     };
-    let (allow, deny) = (list(&grants.publish), list(&grants.deny));
+    let called = |subject: &String| {
+        if identity.role.own_account() { apart(subject) } else { subject.clone() }
+    };
+    let publish: Vec<String> = grants.publish.iter().map(called).collect();
+    let (allow, deny) = (list(&publish), list(&grants.deny));
     if deny.is_empty() {
         line(text, 8, &format!("publish: {{ allow: [\n{allow}        ] }}"));
     } else {

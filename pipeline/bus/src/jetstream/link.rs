@@ -138,14 +138,19 @@ impl Link {
         })
     }
 
-    /// Calls the JetStream API (`$JS.API.<call>`), which answers in JSON.
+    /// The subject of a call of the JetStream API.
+    pub(super) fn api_subject(&self, call: &str) -> String {
+        format!("{}.{call}", self.options.api_prefix)
+    }
+
+    /// Calls the JetStream API, which answers in JSON.
     pub(super) async fn api<T: DeserializeOwned>(
         &self,
         call: &str,
         body: &serde_json::Value,
     ) -> Result<T, Failure> {
         let payload = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        let answer = self.request(&format!("$JS.API.{call}"), None, payload).await?;
+        let answer = self.request(&self.api_subject(call), None, payload).await?;
         read_answer(&answer.payload)
     }
 }

@@ -12,7 +12,7 @@ mod streams;
 mod work;
 mod write;
 
-pub use options::{Credentials, Limits, Options, Secret, Tls};
+pub use options::{API_PREFIX, Credentials, Limits, Options, Secret, Tls};
 
 use crate::memory::{check_batch, check_subject};
 use crate::{
@@ -64,7 +64,7 @@ impl JetStream {
     }
 
     async fn last_scoped(&self, name: &str, subject: &str) -> Result<Option<Message>, Failure> {
-        let call = format!("$JS.API.DIRECT.GET.{name}.{subject}");
+        let call = self.link.api_subject(&format!("DIRECT.GET.{name}.{subject}"));
         read_direct(self.link.request(&call, None, Bytes::new()).await?)
     }
 }
@@ -111,7 +111,7 @@ impl Bus for JetStream {
     async fn first_at(&self, stream: Stream, time: Time) -> Result<u64, BusError> {
         let name = self.name(stream);
         let body = json!({ "start_time": time, "next_by_subj": ">", "batch": 1 });
-        let call = format!("$JS.API.DIRECT.GET.{name}");
+        let call = self.link.api_subject(&format!("DIRECT.GET.{name}"));
         let answer = self.link.request(&call, None, body.to_string().into()).await;
         let found = answer.and_then(read_direct);
         match found.map_err(|failure| failure.of_read(&format!("search {name} by time")))? {

@@ -29,7 +29,12 @@ pub struct Options {
     /// Read the last message of a subject through the API whose permission names the subject. Narrow roles
     /// need it; in a cluster any replica may answer, perhaps a little late.
     pub scoped_reads: bool,
+    /// What the subjects of the JetStream API begin with: another one where the streams live in another account.
+    pub api_prefix: String,
 }
+
+/// What the subjects of the JetStream API begin with in the streams' own account.
+pub const API_PREFIX: &str = "$JS.API";
 
 impl Options {
     /// Options with defaults for one server.
@@ -45,6 +50,7 @@ impl Options {
             limits: Limits::default(),
             log_age_max: None,
             scoped_reads: false,
+            api_prefix: API_PREFIX.to_owned(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! and only while somebody waits in `next`, so a slow caller stops the flow. The bytes of all readers of
 //! a connection together stay below what the server lets a client owe (64 MiB).
 
+use super::InfoAnswer;
 use super::ack_subject::Replies;
 use super::link::Link;
 use super::shelf::Shelf;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
+use stages::time::Time;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,6 +46,8 @@ pub(super) struct JetStreamReader {
     link: Arc<Link>,
     stream: String,
     filter: Option<String>,
+    /// When the stream was created: the identity of its sequences.
+    created: Time,
     /// Last sequence handed out, or the one before the first wanted.
     last: u64,
     flow: Flow,
@@ -83,18 +87,19 @@ impl JetStreamReader {
         from: u64,
     ) -> Result<Self, BusError> {
         let (filter, last) = (filter.map(str::to_owned), from.saturating_sub(1));
+        let created = created(&link, &stream).await?;
         // The first consumer is made here, so that a wrong stream or a missing permission shows at once.
         let session =
             Session::open(Arc::clone(&link), stream.clone(), filter.clone(), last + 1).await?;
         link.readers.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { link, stream, filter, last, flow: Flow::Open(session) })
+        Ok(Self { link, stream, filter, created, last, flow: Flow::Open(session) })
     }
 
     fn reopen(&mut self, why: &str) {
         tracing::info!(stream = %self.stream, last = self.last, why, "reader starts again");
         let (link, stream, filter) =
             (Arc::clone(&self.link), self.stream.clone(), self.filter.clone());
-        let opening = open_again(link, stream, filter, self.last + 1);
+        let opening = open_again(link, (stream, self.created), filter, self.last + 1);
         if let Flow::Open(old) = std::mem::replace(&mut self.flow, Flow::Opening(opening.boxed())) {
             forget(&self.link, &self.stream, old.name);
         }
@@ -291,7 +296,7 @@ impl Session {
             "expires": u64::try_from(PULL_EXPIRES.as_nanos()).unwrap_or(u64::MAX),
             "idle_heartbeat": u64::try_from(HEARTBEAT.as_nanos()).unwrap_or(u64::MAX),
         });
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}", self.name);
+        let subject = link.api_subject(&format!("CONSUMER.MSG.NEXT.{}", self.name));
         link.client
             .publish_with_reply(subject, self.inbox.clone(), body.to_string().into())
             .await
@@ -305,14 +310,21 @@ impl Session {
 /// Tries until a consumer stands, or the server says it will never let us.
 async fn open_again(
     link: Arc<Link>,
-    stream: String,
+    (stream, created): (String, Time),
     filter: Option<String>,
     from: u64,
 ) -> Result<Session, BusError> {
     let mut pause = RETRY.0;
     loop {
         if link.connected() {
-            match Session::open(Arc::clone(&link), stream.clone(), filter.clone(), from).await {
+            let opened = match self::created(&link, &stream).await {
+                Ok(found) if found != created => return Err(BusError::Anew { stream }),
+                Ok(_) => {
+                    Session::open(Arc::clone(&link), stream.clone(), filter.clone(), from).await
+                }
+                Err(error) => Err(error),
+            };
+            match opened {
                 Err(error @ (BusError::Denied { .. } | BusError::Invalid(_))) => return Err(error),
                 Err(error) => tracing::debug!(%error, "reader tries again"),
                 Ok(session) => return Ok(session),
@@ -321,6 +333,12 @@ async fn open_again(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(RETRY.1);
     }
+}
+
+/// When a stream was created.
+async fn created(link: &Link, stream: &str) -> Result<Time, BusError> {
+    let info = link.api::<InfoAnswer>(&format!("STREAM.INFO.{stream}"), &Value::Null).await;
+    info.map(|info| info.created).map_err(|failure| failure.of_read(&format!("read {stream}")))
 }
 
 /// Removes a consumer in the background; if that fails the server forgets it by itself.

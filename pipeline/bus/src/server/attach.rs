@@ -42,6 +42,7 @@ fn keyring(
         options.inbox_prefix = role.inbox_prefix();
         options.layout = layout.clone();
         options.scoped_reads = role.scoped_reads();
+        options.api_prefix = role.api_prefix().to_owned();
         options
     }
 }

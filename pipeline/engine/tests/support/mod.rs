@@ -38,6 +38,16 @@ pub fn friday() -> Settings {
     }
 }
 
+/// Ten thousand rules, each of a metric of its own: far more than one message holds.
+pub fn many_rules() -> Settings {
+    let rule = |n: u32| {
+        let rule = rule(&format!("r_{n:05}"), &format!("m_{n:05}_ms"));
+        Arc::new(Rule { action: None, ..rule })
+    };
+    let (revision, rules) = ("many".to_owned(), (0..10_000).map(rule).collect());
+    Settings { revision, rules, ..friday() }
+}
+
 pub fn rule(name: &str, metric: &str) -> Rule {
     let window = Span::from_secs(180);
     Rule {

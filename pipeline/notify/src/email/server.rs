@@ -54,17 +54,17 @@ pub struct Mailer {
 }
 
 impl Mailer {
-    /// Sets up `smtp`; nothing is connected yet. `certificates`: a PEM file of authorities to trust besides the
-    /// public ones.
+    /// Sets up `smtp`; nothing is connected yet.
     ///
     /// # Errors
     /// What cannot work however often it is tried.
-    pub fn new(smtp: &Smtp, certificates: Option<&Path>) -> Result<Self, MailError> {
+    pub fn new(smtp: &Smtp) -> Result<Self, MailError> {
         let secured = smtp.tls != Tls::None;
+        let authorities = smtp.authorities.as_deref();
         let wire = match smtp.tls {
             Tls::None => Wire::None,
-            Tls::StartTls => Wire::Required(parameters(&smtp.host, certificates)?),
-            Tls::Tls => Wire::Wrapper(parameters(&smtp.host, certificates)?),
+            Tls::StartTls => Wire::Required(parameters(&smtp.host, authorities)?),
+            Tls::Tls => Wire::Wrapper(parameters(&smtp.host, authorities)?),
         };
         if !secured && !is_loopback(&smtp.host) {
             if smtp.user.is_some() {
@@ -113,9 +113,9 @@ fn judge(error: &Error) -> Sent {
     if error.is_permanent() || error.is_client() { Sent::Refused(text) } else { Sent::failed(text) }
 }
 
-fn parameters(host: &str, certificates: Option<&Path>) -> Result<TlsParameters, MailError> {
+fn parameters(host: &str, authorities: Option<&Path>) -> Result<TlsParameters, MailError> {
     let mut builder = TlsParameters::builder(host.to_owned());
-    if let Some(path) = certificates {
+    if let Some(path) = authorities {
         let wrong = |why: String| MailError::Certificates { path: path.to_owned(), why };
         let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
         let found = pem_certificates(&pem);

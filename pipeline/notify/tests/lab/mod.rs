@@ -52,7 +52,6 @@ impl Lab {
             config: NotifyConfig { smtp: None, from: "hms-ops@opm.gov".to_owned(), pacing },
             fallback: None,
             outbox: None,
-            mail_certificates: None,
             board_url: "http://localhost:9900".to_owned(),
             late_after: Duration::from_secs(900),
             retry: Retry {
@@ -246,7 +245,8 @@ impl MailServer {
     }
 
     pub fn smtp(&self, tls: Tls) -> Smtp {
-        Smtp { host: "localhost".to_owned(), port: self.port, tls, user: None, password: None }
+        let host = "localhost".to_owned();
+        Smtp { host, port: self.port, tls, authorities: None, user: None, password: None }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `agent_under_test <url> <nkey seed file> <inbox prefix> <folder> <name>`; plans, data and journal lie in the folder.
 
+use bus::accounts::Role;
 use bus::jetstream::{Credentials, JetStream, Options};
 use rollback::{Agent, AgentOptions, Limits};
 use stages::subject::Subjects;
@@ -17,6 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     options.credentials = Credentials::NkeySeed(PathBuf::from(seed));
     options.inbox_prefix = inbox;
     options.scoped_reads = true;
+    options.api_prefix = Role::Agent.api_prefix().to_owned();
     let folder = PathBuf::from(folder);
     let _agent = Agent::start(AgentOptions {
         bus: Arc::new(JetStream::connect(options).await?),

@@ -185,6 +185,12 @@ fn smtp(said: Fields<'_>, root: &Path) -> Option<Smtp> {
     let port = said.whole("port", 1..=65_535).and_then(|port| u16::try_from(port).ok());
     let user = said.text("user").map(|user| user.text);
     let password = secret::read(&said, &secret_names!("password"), root);
+    let authorities = said.text("ca_file").map(|file| root.join(file.text));
+    if authorities.is_some() && tls == Tls::None {
+        let message = "ca_file is for TLS, and tls: none uses none";
+        let remedy = "write tls: starttls or tls: tls, or remove ca_file";
+        said.report.error(said.place_of("ca_file"), Kind::Conflict, message, remedy);
+    }
     let place = said.place.clone();
     if user.is_some() != password.is_some() {
         let message = "user and password go together";
@@ -192,7 +198,8 @@ fn smtp(said: Fields<'_>, root: &Path) -> Option<Smtp> {
         said.report.error(&place, Kind::Conflict, message, remedy);
     }
     said.finish();
-    Some(Smtp { host: host?, port: port.unwrap_or(default_port), tls, user, password })
+    let port = port.unwrap_or(default_port);
+    Some(Smtp { host: host?, port, tls, authorities, user, password })
 }
 
 fn limits(said: Option<Fields<'_>>) -> Limits {

@@ -163,6 +163,18 @@ fn bombs_are_refused() {
 }
 
 #[test]
+fn more_rules_than_a_bus_takes_are_refused() {
+    let text = "\"".repeat(200 << 10);
+    let file = |folder: Folder, n| {
+        let rule = format!("{GOOD_RULE}annotations: {{text: '{text}'}}\n");
+        folder.with(&format!("alerts/rule_{n}.yml"), rule)
+    };
+    let folder = (0..70).fold(Folder::new(), file);
+    assert_eq!(folder.refused(), vec![("alerts".to_owned(), Kind::TooLarge)]);
+    assert!(folder.remedy().contains("write fewer rules"));
+}
+
+#[test]
 fn two_rules_of_one_name_are_named_with_both_places() {
     let folder = Folder::new().with("alerts/a/good.yml", GOOD_RULE);
     let problems = folder.load().expect_err("must be refused");
@@ -346,6 +358,20 @@ fn the_bus_is_entered_one_way() {
     assert_eq!(folder.refused(), vec![("config/ops.yml:1:12".to_owned(), Kind::Conflict)]);
     let folder = Folder::new().with("config/ops.yml", "token_env: T\n");
     assert!(folder.load_in(&[("OPS_TOKEN_FILE", "t")]).is_ok());
+}
+
+#[test]
+fn a_mail_server_is_spoken_to_in_a_way_that_exists() {
+    for (said, at, kind) in [
+        ("tls: off", "1:46", Kind::BadValue),
+        ("tls: null", "1:41", Kind::MissingField),
+        ("tls: none, ca_file: ca.pem", "1:61", Kind::Conflict),
+        ("ca_file: 7", "1:50", Kind::WrongType),
+    ] {
+        let text = format!("notify: {{smtp: {{host: mail.example.org, {said}}}}}\n");
+        let folder = Folder::new().with("config/ops.yml", text);
+        assert_eq!(folder.refused(), vec![(format!("config/ops.yml:{at}"), kind)], "{said}");
+    }
 }
 
 #[test]

@@ -253,6 +253,7 @@ fn variables_override_the_file() {
             ("OPS_NATS_URL", "nats://bus:4222"),
             ("OPS_SMTP_HOST", "mail.example.org"),
             ("OPS_SMTP_TLS", "tls"),
+            ("OPS_SMTP_CA_FILE", "ca.pem"),
             ("OPS_TOKEN_FILE", "token"),
         ])
         .unwrap_or_else(|problems| panic!("{problems}"));
@@ -265,6 +266,25 @@ fn variables_override_the_file() {
     assert_eq!(ops.token, Some(Secret::File(folder.path().join("token"))));
     let smtp = ops.notify.smtp.expect("there");
     assert_eq!((smtp.host.as_str(), smtp.port, smtp.tls), ("mail.example.org", 465, Tls::Tls));
+    assert_eq!(smtp.authorities, Some(folder.path().join("ca.pem")));
+}
+
+#[test]
+fn mail_goes_by_starttls_unless_another_word_says_otherwise() {
+    let smtp = |more: &str| {
+        let text = format!("notify: {{smtp: {{host: mail.example.org{more}}}}}\n");
+        let folder = Folder::new().with("config/ops.yml", text);
+        let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
+        let smtp = loaded.ops.notify.smtp.expect("there");
+        let authorities =
+            smtp.authorities.map(|file| file.strip_prefix(folder.path()).unwrap().to_owned());
+        (smtp.tls, smtp.port, authorities)
+    };
+    assert_eq!(smtp(""), (Tls::StartTls, 587, None));
+    assert_eq!(smtp(", tls: none"), (Tls::None, 25, None));
+    let ca = Some("secrets/ca.pem".into());
+    assert_eq!(smtp(", tls: tls, ca_file: secrets/ca.pem"), (Tls::Tls, 465, ca.clone()));
+    assert_eq!(smtp(", port: 2525, ca_file: secrets/ca.pem"), (Tls::StartTls, 2525, ca));
 }
 
 #[test]
