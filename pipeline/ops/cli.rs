@@ -45,6 +45,12 @@ pub enum Command {
         #[command(subcommand)]
         command: RulesCommand,
     },
+    /// Say what a person decides about rollback plans
+    Plans {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: PlansCommand,
+    },
     /// Print the address of a metric's live chart
     Dashboard {
         /// Metric.
@@ -95,6 +101,25 @@ pub enum RulesCommand {
         /// Where HMS-OPS listens.
         #[arg(long, env = "OPS_URL", default_value = "http://127.0.0.1:9900")]
         url: String,
+    },
+}
+
+/// What a person decides about plans.
+#[derive(Subcommand, Debug)]
+pub enum PlansCommand {
+    /// Let a plan run again that locked itself after too many runs
+    Unlock {
+        /// Its name.
+        plan: String,
+        /// Why it may run again.
+        #[arg(long)]
+        comment: String,
+        /// Who says so.
+        #[arg(long, env = "USER", default_value = "operator")]
+        author: String,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
     },
 }
 

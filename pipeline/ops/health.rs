@@ -89,6 +89,8 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     }
     let health = parts.engine.with(Engine::health);
     why.extend(health.as_ref().and_then(|health| health.not_ready(LAG_MAX)));
+    why.extend(parts.notifier.with(Notifier::not_ready).flatten());
+    why.extend(parts.agent.with(Agent::not_ready).flatten());
     why.dedup();
     let logs = health.iter().flat_map(|health| &health.logs).map(|log| {
         json!({

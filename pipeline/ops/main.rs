@@ -10,6 +10,7 @@ mod exposition;
 mod health;
 mod http;
 mod load;
+mod plans;
 mod rules;
 mod up;
 
@@ -44,6 +45,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Agent(options) => up::run(options, up::Occasion::Agent, format).await,
         Command::Burst(options) => burst::run(options).await,
         Command::Rules { command } => rules::run(command, format).await,
+        Command::Plans { command } => plans::run(command, format).await,
         Command::Dashboard { metric, window, url } => {
             http::dashboard(&metric, &window, &url, format)
         }

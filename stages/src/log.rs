@@ -89,6 +89,8 @@ pub enum DeskKind {
     Freeze,
     /// A person closes an incident.
     Close,
+    /// A person lifts the lock of a plan.
+    Unlock,
 }
 
 /// Whole entries of one log between two step ends.

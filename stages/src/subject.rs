@@ -163,6 +163,7 @@ impl Subjects {
             Some(b"change") => EntryKind::Desk(DeskKind::Change),
             Some(b"freeze") => EntryKind::Desk(DeskKind::Freeze),
             Some(b"close") => EntryKind::Desk(DeskKind::Close),
+            Some(b"unlock") => EntryKind::Desk(DeskKind::Unlock),
             _ => EntryKind::Unknown,
         }
     }
@@ -235,6 +236,7 @@ mod tests {
         assert_eq!(kind("ops.log.0.tick"), EntryKind::Tick);
         assert_eq!(kind("ops.desk.settings"), EntryKind::Settings);
         assert_eq!(kind("ops.desk.ack.anna"), EntryKind::Desk(DeskKind::Ack));
+        assert_eq!(kind("ops.desk.unlock.anna"), EntryKind::Desk(DeskKind::Unlock));
         assert_eq!(kind("ops.desk.transition.0"), EntryKind::Desk(DeskKind::Transition));
         for text in ["ops.log.0", "ops.log", "acme.log.0.tick", "ops.desk.dance", "opsy.log.0.tick"]
         {

@@ -67,6 +67,7 @@ goldens! {
     the_kill_switch_stops_what_is_not_claimed
     a_person_approves
     a_person_denies
+    a_person_lifts_the_lock
     nobody_approves
     over_budget_becomes_a_digest
     reminders_until_acknowledged

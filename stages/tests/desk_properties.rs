@@ -60,6 +60,8 @@ const LINES: &[&str] = &[
     "deny anna",
     "change docket_rule rev-7",
     "freeze anna",
+    "unlock by=anna because=fixed",
+    "unlock by=anna",
     "thaw anna",
     "thaw anna",
     "settings",

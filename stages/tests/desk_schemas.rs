@@ -43,6 +43,7 @@ fn schemas() -> Vec<(&'static str, String)> {
         "settings" Settings,
         "shard_event" ShardEvent,
         "silence" Silence,
+        "unlock" Unlock,
         "verify_request" VerifyRequest,
         "withdraw" Withdraw,
     ]

@@ -175,7 +175,8 @@ const NOTIFIERS: &[&str] = &[
     "$JS.ACK.OPS_EVENTS.notifier.1.1.1.1.0",
 ];
 
-const PEOPLES: &[&str] = &["ops.desk.ack.anna", "ops.desk.approve.anna", "ops.desk.freeze.anna"];
+const PEOPLES: &[&str] =
+    &["ops.desk.ack.anna", "ops.desk.approve.anna", "ops.desk.freeze.anna", "ops.desk.unlock.anna"];
 const COLLECTORS: &[&str] = &["ops.log.0.batch", "ops.log.0.tick", "ops.deadletter.bad_ts"];
 
 /// How a role calls the API.
@@ -212,6 +213,7 @@ fn table() -> Vec<(Row, Vec<&'static [&'static str]>)> {
                 may: &[
                     "ops.desk.ack.anna",
                     "ops.desk.close.bob",
+                    "ops.desk.unlock.anna",
                     ">ops.rollback.>",
                     ">ops.alert.>",
                 ],

@@ -18,7 +18,7 @@ use stages::wire::{Intent, SCHEMA};
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -73,7 +73,11 @@ pub struct Notifier {
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
     deliverer: Arc<Deliverer>,
+    idle: Idle,
 }
+
+/// Why no intents come from the bus, if so.
+type Idle = Arc<Mutex<Option<String>>>;
 
 /// What all intents in flight share.
 struct Shared {
@@ -81,6 +85,12 @@ struct Shared {
     late: mpsc::UnboundedSender<late::Waiting>,
     late_after: Duration,
     delivered: Mutex<Delivered>,
+    idle: Idle,
+}
+
+/// A text or none: whole whatever panicked elsewhere.
+fn locked(idle: &Idle) -> MutexGuard<'_, Option<String>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Notifier {
@@ -119,9 +129,16 @@ impl Notifier {
         });
         let (late, from) = mpsc::unbounded_channel();
         let (delivered, late_after) = (Mutex::default(), options.late_after);
-        let shared = Shared { deliverer: deliverer.clone(), late, late_after, delivered };
+        let idle = Arc::new(Mutex::new(Some("they were not asked for yet".to_owned())));
+        let shared = Shared {
+            deliverer: deliverer.clone(),
+            late,
+            late_after,
+            delivered,
+            idle: Arc::clone(&idle),
+        };
         let task = tokio::spawn(take(Arc::new(shared), from));
-        Ok(Self { stop: deliverer.stop.clone(), task: Some(task), deliverer })
+        Ok(Self { stop: deliverer.stop.clone(), task: Some(task), deliverer, idle })
     }
 
     /// Takes no more intents and begins no more attempts; returns when those under way have ended. What is not
@@ -139,6 +156,18 @@ impl Notifier {
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         self.deliverer.counters.read()
+    }
+
+    /// Why nobody would be told right now, if so.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Some("the notifier has ended".to_owned());
+        }
+        if !self.deliverer.status.bus.connected() {
+            return Some("the notifier's bus does not answer".to_owned());
+        }
+        let idle = locked(&self.idle).clone();
+        idle.map(|why| format!("the notifier gets no intents: {why}"))
     }
 }
 
@@ -160,6 +189,7 @@ async fn take(shared: Arc<Shared>, from: mpsc::UnboundedReceiver<late::Waiting>)
         let next = async {
             if worker.is_none() {
                 worker = Some(consumer(&shared.deliverer.status).await?);
+                *locked(&shared.idle) = None;
             }
             worker.as_mut().expect("made above").next().await
         };
@@ -170,6 +200,7 @@ async fn take(shared: Arc<Shared>, from: mpsc::UnboundedReceiver<late::Waiting>)
                 Ok(work) => accept(&shared, work, &mut turns, &mut tasks),
                 Err(error) => {
                     tracing::warn!(%error, "no intents from the bus; asking again");
+                    *locked(&shared.idle) = Some(error.to_string());
                     worker = None;
                     tokio::time::sleep(AGAIN_AFTER).await;
                 }

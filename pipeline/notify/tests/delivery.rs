@@ -7,7 +7,7 @@ mod lab;
 use axum::response::IntoResponse;
 use bus::Stream;
 use bus::memory::{Faults, WriteFault};
-use lab::{Lab, Web, answer, mail_to, now, page, start};
+use lab::{HANG, Lab, Web, answer, mail_to, now, page, start};
 use settings::{Endpoint, Secret, WebhookUrl};
 use stages::time::Span;
 use stages::wire::{DeliveryState, Intent, Reason};
@@ -272,4 +272,32 @@ async fn pacing_delays_and_drops_nothing() {
     }
     notifier.shutdown().await;
     tokio::time::timeout(Duration::from_millis(1), web.posts.recv()).await.unwrap_err();
+}
+
+/// Waits until the notifier says this of itself.
+async fn says(notifier: &notify::Notifier, wanted: impl Fn(Option<&str>) -> bool) {
+    let said = async {
+        while !wanted(notifier.not_ready().as_deref()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let said = tokio::time::timeout(HANG, said).await;
+    said.unwrap_or_else(|_| panic!("it says {:?}", notifier.not_ready()));
+}
+
+#[tokio::test]
+async fn a_notifier_that_gets_no_intents_is_not_ready() {
+    let lab = Lab::new().await;
+    let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
+    let empty = bus::memory::MemoryBus::real_time(bus::layout::Layout::default());
+    options.bus = std::sync::Arc::new(empty.clone());
+    let notifier = start(options);
+    says(&notifier, |why| why.is_some_and(|why| why.contains("no intents"))).await;
+    bus::Bus::ensure(&empty, 1).await.unwrap();
+    says(&notifier, |why| why.is_none()).await;
+    empty.set_connected(false);
+    assert_eq!(notifier.not_ready().unwrap(), "the notifier's bus does not answer");
+    empty.set_connected(true);
+    says(&notifier, |why| why.is_none()).await;
+    notifier.shutdown().await;
 }

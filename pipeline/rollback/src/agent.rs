@@ -97,6 +97,8 @@ pub(crate) struct Shared {
     journal: Mutex<Journal>,
     busy: Mutex<BTreeSet<(String, String)>>,
     counters: Mutex<Counters>,
+    /// Why no commands come from the bus, if so.
+    idle: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -132,6 +134,7 @@ impl Agent {
             journal: Mutex::new(open_journal(journal).await?),
             busy: Mutex::default(),
             counters: Mutex::default(),
+            idle: Mutex::new(Some("they were not asked for yet".to_owned())),
         });
         let stop = CancellationToken::new();
         let task = tokio::spawn(take(shared.clone(), stop.clone()));
@@ -153,6 +156,18 @@ impl Agent {
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
         lock(&self.shared.counters).clone()
+    }
+
+    /// Why no rollback would run right now, if so.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Some("the agent has ended".to_owned());
+        }
+        if !self.shared.bus.connected() {
+            return Some("the agent's bus does not answer".to_owned());
+        }
+        let idle = lock(&self.shared.idle).clone();
+        idle.map(|why| format!("the agent gets no commands: {why}"))
     }
 }
 
@@ -189,6 +204,7 @@ async fn take(shared: Arc<Shared>, stop: CancellationToken) {
         let step = async {
             if worker.is_none() {
                 worker = Some(consumer(&shared).await?);
+                *lock(&shared.idle) = None;
             }
             worker.as_mut().expect("made above").next().await
         };
@@ -201,6 +217,7 @@ async fn take(shared: Arc<Shared>, stop: CancellationToken) {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no commands from the bus; asking again");
+                    *lock(&shared.idle) = Some(error.to_string());
                     worker = None;
                     tokio::time::sleep(AGAIN_AFTER).await;
                 }

@@ -10,6 +10,7 @@ use rollback::{Agent, AgentError, AgentOptions};
 use stages::time::{Span, Time};
 use stages::wire::{LedgerState, RollbackState};
 use std::fs;
+use std::time::Duration;
 
 /// What the plan's script is in most tests.
 const FINE: &str = "#!/bin/sh\necho rolled back\n";
@@ -346,4 +347,27 @@ async fn shutdown_waits_for_the_script() {
     fs::write(lab.data("go"), "").unwrap();
     ending.await.unwrap();
     assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
+}
+
+#[tokio::test]
+async fn an_agent_that_gets_no_commands_is_not_ready() {
+    let lab = Lab::in_memory().await;
+    let empty = bus::memory::MemoryBus::real_time(bus::layout::Layout::default());
+    let bus = std::sync::Arc::new(empty.clone());
+    let agent = Agent::start(AgentOptions { bus, ..lab.options("host1") }).await.unwrap();
+    let says = async |wanted: fn(Option<String>) -> bool| {
+        let said = async {
+            while !wanted(agent.not_ready()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let said = tokio::time::timeout(Duration::from_secs(30), said).await;
+        said.unwrap_or_else(|_| panic!("it says {:?}", agent.not_ready()));
+    };
+    says(|why| why.is_some_and(|why| why.contains("no commands"))).await;
+    bus::Bus::ensure(&empty, 1).await.unwrap();
+    says(|why| why.is_none()).await;
+    empty.set_connected(false);
+    assert_eq!(agent.not_ready().unwrap(), "the agent's bus does not answer");
+    agent.shutdown().await;
 }

@@ -31,10 +31,24 @@ pub struct Plans {
 struct History {
     /// When commands went out, oldest first.
     attempts: VecDeque<Time>,
+    /// When a person last lifted the lock: attempts up to then no longer count for it.
+    #[serde(default)]
+    unlocked: Option<Time>,
     /// When the last attempt ended.
     ended: Option<Time>,
     /// The incident that keeps the plan busy.
     in_flight: Option<String>,
+}
+
+impl History {
+    /// Whether the plan has locked itself.
+    fn locked(&self, plan: &Plan, now: Time) -> bool {
+        let counts = |at: &&Time| {
+            now < at.plus(plan.lock_window) && self.unlocked.is_none_or(|lifted| **at > lifted)
+        };
+        let attempts = self.attempts.iter().filter(counts).count();
+        plan.lock_after.is_some_and(|most| attempts >= (most as usize).min(ATTEMPTS_MAX))
+    }
 }
 
 impl Plans {
@@ -67,6 +81,12 @@ impl Plans {
         remove_last(&mut self.fleet, commanded);
     }
 
+    /// Lifts the lock of a plan; false if it is not locked.
+    pub fn unlock(&mut self, plan: &Plan, now: Time) -> bool {
+        let history = self.plans.get_mut(&plan.name).filter(|history| history.locked(plan, now));
+        history.map(|history| history.unlocked = Some(now)).is_some()
+    }
+
     /// The incident that keeps `plan` busy.
     pub fn in_flight(&self, plan: &str) -> Option<&str> {
         self.plans.get(plan)?.in_flight.as_deref()
@@ -82,9 +102,7 @@ impl Plans {
         if last.is_some_and(|last| now < last.plus(plan.cooldown)) {
             return Some(Forbidden::Cooldown);
         }
-        let recent = |at: &&Time| now < at.plus(plan.lock_window);
-        let attempts = history.attempts.iter().filter(recent).count();
-        if plan.lock_after.is_some_and(|most| attempts >= (most as usize).min(ATTEMPTS_MAX)) {
+        if history.locked(plan, now) {
             return Some(Forbidden::Locked);
         }
         let hour = self.fleet.iter().filter(|at| now.since(**at) < HOUR).count();

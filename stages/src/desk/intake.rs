@@ -7,7 +7,7 @@ use crate::subject::Subjects;
 use crate::time::Time;
 use crate::wire::{
     Ack, Approve, Change, Close, Delivery, Freeze, LedgerRecord, Relayed, RollbackOutcome,
-    ShardEvent, Silence,
+    ShardEvent, Silence, Unlock,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub enum People {
     Freeze(Freeze),
     /// It is over.
     Close(Close),
+    /// A plan may run again.
+    Unlock(Unlock),
 }
 
 /// What earlier entries left behind for later ones.
@@ -90,6 +92,9 @@ pub fn read(entry: &Entry, subjects: &Subjects, memory: &mut Memory) -> Input {
         }
         EntryKind::Desk(DeskKind::Close) => {
             json("close", entry, |it| Input::People(Box::new(People::Close(it))))
+        }
+        EntryKind::Desk(DeskKind::Unlock) => {
+            json("unlock", entry, |it| Input::People(Box::new(People::Unlock(it))))
         }
         EntryKind::Metric(_)
         | EntryKind::Batch

@@ -7,9 +7,9 @@ use crate::desk::rollback::{Happening, RollbackProgress};
 use crate::desk::rollbacks::Word;
 use crate::desk::speak::facts_of;
 use crate::desk::state::{Changed, Chore};
-use crate::desk::{Desk, words};
+use crate::desk::{Desk, act, words};
 use crate::time::Span;
-use crate::wire::{Ack, AlertState, Approve, Change, Close, Freeze, Reason, Silence};
+use crate::wire::{Ack, AlertState, Approve, Change, Close, Freeze, Reason, Silence, Unlock};
 
 /// Targets whose newest change is remembered; beyond it the oldest change is forgotten.
 const TARGETS_MAX: usize = 10_000;
@@ -23,6 +23,7 @@ impl Desk {
             People::Change(change) => self.change(change),
             People::Freeze(freeze) => self.freeze(freeze),
             People::Close(close) => self.close_by(&close),
+            People::Unlock(unlock) => self.unlock(&unlock),
         };
         if let Err(why) = done {
             self.count("entry_refused");
@@ -135,6 +136,25 @@ impl Desk {
             let why = format!("closed by {}: {}", close.author, close.comment);
             self.close(&close.incident, None, why);
         }
+        Ok(())
+    }
+
+    /// Only the lock is lifted: a plan that cools down goes on cooling down, and incidents it was forbidden stay
+    /// without a rollback, as they were told.
+    fn unlock(&mut self, unlock: &Unlock) -> Result<(), String> {
+        let Unlock { plan: name, author, comment, .. } = unlock;
+        by_somebody(author)?;
+        if comment.trim().is_empty() {
+            return Err("it has no comment: write why the plan may run again".to_owned());
+        }
+        let Some(plan) = act::plan(&self.state, name) else {
+            return Err(format!("the settings have no plan {name:?}"));
+        };
+        if !self.state.plans.unlock(&plan, self.state.now) {
+            return Err(format!("plan {name} is not locked"));
+        }
+        let text = format!("plan {name} is unlocked by {author}: {comment}");
+        self.notice("plan_unlocked", "", text, true);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ pub mod shard_event;
 pub use alert::{AlertEvent, AlertState};
 pub use commit::{CommitRecord, OwnRecord, SnapshotRef};
 pub use intent::{Delivery, DeliveryState, Folded, Intent, Reason};
-pub use people::{Ack, Approve, Change, Close, Freeze, Look, Silence};
+pub use people::{Ack, Approve, Change, Close, Freeze, Look, Silence, Unlock};
 pub use relay::{Relayed, Source};
 pub use rollback::{
     Command, Forbidden, LedgerRecord, LedgerState, RollbackEvent, RollbackOutcome, RollbackState,

@@ -82,6 +82,19 @@ pub struct Freeze {
     pub comment: Option<String>,
 }
 
+/// `ops.desk.unlock.<author>`: a plan that locked itself after too many runs may run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unlock {
+    /// Version of this shape.
+    pub schema: u32,
+    /// Plan.
+    pub plan: String,
+    /// Who.
+    pub author: String,
+    /// Why it may.
+    pub comment: String,
+}
+
 /// `ops.desk.close.<author>`: this incident is over, whatever the data says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Close {

@@ -111,6 +111,12 @@ impl Script {
                 DeskKind::Freeze,
                 json!({"schema": 1, "frozen": verb == "freeze", "author": args[0]}),
             ),
+            "unlock" => desk(
+                DeskKind::Unlock,
+                json!({"schema": 1, "plan": option(args, "plan").unwrap_or("DOCKET_RULE"),
+                    "author": option(args, "by").unwrap_or_default(),
+                    "comment": option(args, "because").unwrap_or_default()}),
+            ),
             "silence" => {
                 let ends = self.now.plus(Span::parse(option(args, "for").unwrap_or("1h")).unwrap());
                 let rule = option(args, "rule").unwrap_or("county_api");

@@ -65,7 +65,7 @@ impl List<'_> {
     }
 
     fn person(&mut self, name: &str) {
-        for kind in ["ack", "silence", "approve", "freeze", "close"] {
+        for kind in ["ack", "silence", "approve", "freeze", "close", "unlock"] {
             self.say(&[&format!("desk.{kind}.{name}")]);
         }
         self.hear(&["alert.>", "rollback.>"]);
