@@ -50,7 +50,8 @@ async fn tell(unlock: &Unlock, options: &UpOptions) -> Result<String, Failure> {
             return Err(Failure::new(Kind::Failed, why));
         }
         if Instant::now() >= until {
-            let text = "the desk has not read it yet; it will when its owner runs: see `ops status`";
+            let text =
+                "the desk has not read it yet; it will when its owner runs: see `ops status`";
             return Err(Failure::new(Kind::Unhealthy, text));
         }
         tokio::time::sleep(ASK_EVERY).await;

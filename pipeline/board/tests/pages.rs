@@ -114,7 +114,7 @@ fn packs(start: Time, histograms: bool) -> Vec<(Tier, bytes::Bytes)> {
     rollups.name(0, "county_api_ms\u{1f}pod\u{1e}a".into(), Kind::Gauge);
     rollups.name(1, "county_api_ms\u{1f}pod\u{1e}b".into(), Kind::Gauge);
     rollups.name(2, "other".into(), Kind::Gauge);
-    for (series, value) in [(0, 100.0), (0, 120.0), (1, 1500.0), (2, 9.0)] {
+    for (series, value) in [(0, 100.0), (0, 110.0), (0, 120.0), (1, 1500.0), (2, 9.0)] {
         let run = Run::of(start, value, stages::time::Span::from_secs(1));
         rollups.add(series, &run, &[(start, value)]);
     }
@@ -137,11 +137,11 @@ async fn history_merges_the_series_of_a_metric() {
         let answer = site.json(&path).await;
         assert_eq!(answer["pane_seconds"], seconds, "{window}");
         let panes = &answer["panes"];
-        assert_eq!(panes["count"], json!([3]), "{window}: {panes}");
+        assert_eq!(panes["count"], json!([4]), "{window}: {panes}");
         assert_eq!(panes["max"], json!([1500.0]));
-        assert_eq!(panes["mean"], json!([1720.0 / 3.0]));
-        // The 50th of 100, 120, 1500 by nearest rank, from merged histograms.
-        assert_eq!(panes["p50"], json!([120.0]), "{panes}");
+        assert_eq!(panes["mean"], json!([1830.0 / 4.0]));
+        // The 50th of 100, 110, 120, 1500 by nearest rank, from merged histograms.
+        assert_eq!(panes["p50"], json!([110.0]), "{panes}");
     }
     let none = site.json("/api/metric/nothing?window=1h").await;
     assert_eq!(none["panes"]["count"], json!([]));
@@ -153,7 +153,7 @@ async fn percentiles_are_missing_where_no_histogram_was_kept() {
     let site = site(async |bus, subjects| store(bus, subjects, packs(start, false)).await).await;
     let answer = site.json("/api/metric/county_api_ms?window=15m").await;
     assert_eq!(answer["panes"]["p99"], json!([null]));
-    assert_eq!(answer["panes"]["count"], json!([3]));
+    assert_eq!(answer["panes"]["count"], json!([4]));
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn a_viewer_hears_of_panes_and_events_and_asks_for_percentiles() {
         }
     };
     tokio::time::timeout(PATIENCE, listening).await.expect("pane and event arrive");
-    assert!(heard.contains(r#""count":3"#), "{heard}");
+    assert!(heard.contains(r#""count":4"#), "{heard}");
     assert!(!heard.contains(r#""mean":9.0"#), "other metrics are not sent: {heard}");
 }
 

@@ -231,7 +231,7 @@ impl Window {
         let short = short::of(pane);
         self.min.add(short, sums.min);
         self.max.add(short, sums.max);
-        self.seen.add(series, short);
+        self.seen.add(series, short, short::of(self.oldest));
         // Of two with one time, the one that came later.
         if self.newest.is_none_or(|(newest, _)| run.newest.0 >= newest) {
             self.newest = Some(run.newest);
@@ -328,7 +328,6 @@ impl Window {
             let oldest = short::of(oldest);
             self.min.drop_before(oldest);
             self.max.drop_before(oldest);
-            self.seen.drop_before(oldest);
         }
         if let Some(rates) = &mut self.rates {
             rates.drop_before(oldest);

@@ -1,6 +1,6 @@
 //! What a window says at an instant.
 
-use super::Window;
+use super::{Window, short};
 use crate::exact;
 use crate::settings::Stat;
 use crate::time::Time;
@@ -66,6 +66,7 @@ impl Window {
     /// All that the window says at `now`, after [`Window::advance`] to it.
     pub fn read(&mut self, now: Time) -> Reading {
         self.advance(now);
+        self.seen.drop_before(short::of(self.oldest));
         let count = self.count;
         let some = |value: f64| (count > 0).then_some(value);
         let sum = self.tally.value();

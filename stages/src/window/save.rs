@@ -37,8 +37,10 @@ impl Window {
         }
         self.save_extreme(&self.min, out);
         self.save_extreme(&self.max, out);
-        put(out, self.seen.len() as u64);
-        for (series, pane) in self.seen.iter() {
+        let oldest = short::of(self.oldest);
+        let seen = || self.seen.iter().filter(|(_, pane)| !short::is_before(*pane, oldest));
+        put(out, seen().count() as u64);
+        for (series, pane) in seen() {
             put(out, u64::from(series));
             put_signed(out, short::long(pane, self.oldest));
         }
@@ -164,7 +166,7 @@ impl Window {
         for _ in 0..cursor.count(2)? {
             let series = u32::try_from(cursor.unsigned()?).map_err(|_| BAD)?;
             let pane = self.load_pane(cursor)?;
-            self.seen.add(series, short::of(pane));
+            self.seen.add(series, short::of(pane), short::of(self.oldest));
         }
         Ok(())
     }

@@ -1,4 +1,7 @@
 //! Which series a window holds samples of: how many they are is part of the evidence.
+//!
+//! Those that are gone are forgotten when somebody asks, or when room is needed for another: not each time a pane
+//! leaves.
 
 use super::short::{self, Short};
 
@@ -23,34 +26,32 @@ pub(super) struct Many {
 }
 
 impl Seen {
-    /// Notes a sample of `series` in `pane`.
+    /// Notes a sample of `series` in `pane`; panes before `oldest` are gone.
     #[inline]
-    pub(super) fn add(&mut self, series: u32, pane: Short) {
+    pub(super) fn add(&mut self, series: u32, pane: Short, oldest: Short) {
         match self {
             Self::One(known, newest) if *known == series => {
                 if short::is_before(*newest, pane) {
                     *newest = pane;
                 }
             }
-            Self::Many(many) => many.add(series, pane),
+            Self::Many(many) => many.add(series, pane, oldest),
             Self::None => *self = Self::One(series, pane),
             Self::One(known, newest) => {
                 let mut many = Many { list: vec![(*known, *newest)], at: 0 };
-                many.add(series, pane);
+                many.add(series, pane, oldest);
                 *self = Self::Many(Box::new(many));
             }
         }
     }
 
     /// Forgets the series without a sample in `oldest` or later.
-    #[inline]
     pub(super) fn drop_before(&mut self, oldest: Short) {
         match self {
             Self::One(_, newest) if short::is_before(*newest, oldest) => *self = Self::None,
             Self::None | Self::One(..) => {}
             Self::Many(many) => {
-                many.list.retain(|(_, newest)| !short::is_before(*newest, oldest));
-                many.at = 0;
+                many.drop_before(oldest);
                 match many.list[..] {
                     [] => *self = Self::None,
                     [(series, newest)] => *self = Self::One(series, newest),
@@ -60,6 +61,7 @@ impl Seen {
         }
     }
 
+    /// How many it remembers, some of them perhaps gone.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::None => 0,
@@ -68,6 +70,7 @@ impl Seen {
         }
     }
 
+    /// What it remembers, some of them perhaps gone.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Short)> {
         let (one, many) = match self {
             Self::None => (None, &[][..]),
@@ -88,22 +91,36 @@ impl Seen {
 }
 
 impl Many {
-    fn add(&mut self, series: u32, pane: Short) {
+    fn drop_before(&mut self, oldest: Short) {
+        self.list.retain(|(_, newest)| !short::is_before(*newest, oldest));
+        self.at = 0;
+    }
+
+    fn add(&mut self, series: u32, pane: Short, oldest: Short) {
         let is_at = |at: usize| self.list.get(at).is_some_and(|(known, _)| *known == series);
         let near = [self.at, self.at + 1, 0].into_iter().find(|at| is_at(*at));
         let found = match near {
             Some(at) => Ok(at),
             None => self.list.binary_search_by_key(&series, |(known, _)| *known),
         };
-        let (Ok(at) | Err(at)) = found;
-        self.at = at;
-        if found.is_err() {
-            if self.list.len() == self.list.capacity() {
-                self.list.reserve_exact(self.list.len() / 4 + 1);
+        match found {
+            Ok(at) => {
+                self.at = at;
+                if short::is_before(self.list[at].1, pane) {
+                    self.list[at].1 = pane;
+                }
             }
-            self.list.insert(at, (series, pane));
-        } else if short::is_before(self.list[at].1, pane) {
-            self.list[at].1 = pane;
+            Err(_) => self.insert(series, pane, oldest),
         }
+    }
+
+    fn insert(&mut self, series: u32, pane: Short, oldest: Short) {
+        if self.list.len() == self.list.capacity() {
+            self.drop_before(oldest);
+            self.list.reserve_exact(self.list.len() / 4 + 1);
+        }
+        let at = self.list.partition_point(|(known, _)| *known < series);
+        self.list.insert(at, (series, pane));
+        self.at = at;
     }
 }
