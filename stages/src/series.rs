@@ -104,7 +104,8 @@ pub fn check_label_pairs<'a>(
         if value.len() > LABEL_VALUE_BYTES_MAX {
             return Err(NameError::TooLong(value.len(), LABEL_VALUE_BYTES_MAX));
         }
-        if value.bytes().any(|byte| matches!(byte, 0x1e | 0x1f)) {
+        // To the end even if one was met: without a way out it is eight bytes and more at a time.
+        if value.bytes().fold(false, |met, byte| met | matches!(byte, 0x1e | 0x1f)) {
             return Err(NameError::Separator(name.to_owned()));
         }
         let bytes = name.as_bytes();

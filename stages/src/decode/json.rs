@@ -168,7 +168,7 @@ fn walk<'a>(bytes: &'a [u8], take: &mut impl FnMut(usize, Result<Found<'a, '_>, 
     let Ok(text) = std::str::from_utf8(bytes) else {
         return take(0, Err(not_json(0, "the bytes are not UTF-8")));
     };
-    let (text, mut plain) = (text.trim_ascii(), Plain::default());
+    let (text, mut plain) = (text.trim_ascii(), Plain::EMPTY);
     if text.starts_with('[') {
         return walk_array(text, &mut plain, take);
     }

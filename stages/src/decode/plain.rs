@@ -11,7 +11,7 @@ use crate::batch::Kind;
 const LABELS_PLAIN: usize = 16;
 
 /// One sample, borrowed from its text. Made once a message and filled for each of its samples.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Plain<'a> {
     pub name: &'a str,
     labels: [(&'a str, &'a str); LABELS_PLAIN],
@@ -22,30 +22,51 @@ pub(super) struct Plain<'a> {
     pub id: Option<&'a str>,
 }
 
-/// The fields an object may have, as a set of those met.
-mod field {
-    pub const NAME: u8 = 1;
-    pub const VAL: u8 = 2;
-    pub const TS: u8 = 4;
-    pub const ID: u8 = 8;
-    pub const LABELS: u8 = 16;
-    pub const KIND: u8 = 32;
+/// A field an object may have; as a number its bit in the set of those met.
+#[derive(Clone, Copy)]
+enum Field {
+    Name = 1,
+    Val = 2,
+    Ts = 4,
+    Id = 8,
+    Labels = 16,
+    Kind = 32,
 }
 
 impl<'a> Plain<'a> {
+    /// One to be filled.
+    pub(super) const EMPTY: Self = Self {
+        name: "",
+        labels: [("", ""); LABELS_PLAIN],
+        labels_used: 0,
+        kind: Kind::Gauge,
+        time: None,
+        value: 0.0,
+        id: None,
+    };
+
     /// Reads the object that `text` begins with and answers what stands behind it; none if it is not of the
     /// usual form.
     pub(super) fn read(&mut self, text: &'a str) -> Option<&'a str> {
-        let mut scan = Scan { text, at: 0 };
-        let mut met = 0;
+        let (mut scan, mut met) = (Scan { text, at: 0 }, 0);
         (self.labels_used, self.kind, self.time, self.id) = (0, Kind::Gauge, None, None);
         scan.take(b'{')?;
         loop {
-            let field = self.field(&mut scan)?;
-            if met & field != 0 {
+            scan.space();
+            let field = scan.field()?;
+            if met & field as u8 != 0 {
                 return None;
             }
-            met |= field;
+            met |= field as u8;
+            scan.colon()?;
+            match field {
+                Field::Name => self.name = scan.text()?,
+                Field::Val => self.value = scan.number()?.value()?,
+                Field::Ts => self.time = Some(scan.number()?.ts()?),
+                Field::Id => self.id = Some(scan.text()?),
+                Field::Labels => self.labels(&mut scan)?,
+                Field::Kind => self.kind = kind(scan.text()?)?,
+            }
             scan.space();
             match scan.next()? {
                 b',' => {}
@@ -53,40 +74,8 @@ impl<'a> Plain<'a> {
                 _ => return None,
             }
         }
-        let whole = field::NAME | field::VAL;
-        (met & whole == whole).then(|| &text[scan.at..])
-    }
-
-    fn field(&mut self, scan: &mut Scan<'a>) -> Option<u8> {
-        match scan.key()? {
-            "name" => self.name = scan.text()?,
-            "val" => {
-                self.value = scan.number()?.value()?;
-                return Some(field::VAL);
-            }
-            "ts" => {
-                self.time = Some(scan.number()?.ts()?);
-                return Some(field::TS);
-            }
-            "labels" => {
-                self.labels(scan)?;
-                return Some(field::LABELS);
-            }
-            "id" => {
-                self.id = Some(scan.text()?);
-                return Some(field::ID);
-            }
-            "kind" => {
-                self.kind = match scan.text()? {
-                    "gauge" => Kind::Gauge,
-                    "counter" => Kind::Counter,
-                    _ => return None,
-                };
-                return Some(field::KIND);
-            }
-            _ => return None,
-        }
-        Some(field::NAME)
+        let needed = Field::Name as u8 | Field::Val as u8;
+        (met & needed == needed).then(|| &text[scan.at..])
     }
 
     /// Texts by name; kept in the order of their names.
@@ -97,7 +86,9 @@ impl<'a> Plain<'a> {
             return scan.take(b'}');
         }
         loop {
-            let name = scan.key()?;
+            scan.space();
+            let name = scan.text()?;
+            scan.colon()?;
             let value = scan.text()?;
             let mut place = self.labels_used;
             while place > 0 && self.labels[place - 1].0 >= name {
@@ -132,6 +123,14 @@ impl<'a> Plain<'a> {
     }
 }
 
+fn kind(text: &str) -> Option<Kind> {
+    match text {
+        "gauge" => Some(Kind::Gauge),
+        "counter" => Some(Kind::Counter),
+        _ => None,
+    }
+}
+
 /// A place in a text.
 struct Scan<'a> {
     text: &'a str,
@@ -159,14 +158,27 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The name of a field, up to its value.
-    fn key(&mut self) -> Option<&'a str> {
-        self.space();
-        let key = self.text()?;
+    /// The colon behind a name, with the space around it.
+    fn colon(&mut self) -> Option<()> {
         self.space();
         self.take(b':')?;
         self.space();
-        Some(key)
+        Some(())
+    }
+
+    /// The name of a field.
+    fn field(&mut self) -> Option<Field> {
+        let (field, length) = match self.text.as_bytes().get(self.at..)? {
+            [b'"', b'n', b'a', b'm', b'e', b'"', ..] => (Field::Name, 6),
+            [b'"', b'v', b'a', b'l', b'"', ..] => (Field::Val, 5),
+            [b'"', b't', b's', b'"', ..] => (Field::Ts, 4),
+            [b'"', b'i', b'd', b'"', ..] => (Field::Id, 4),
+            [b'"', b'l', b'a', b'b', b'e', b'l', b's', b'"', ..] => (Field::Labels, 8),
+            [b'"', b'k', b'i', b'n', b'd', b'"', ..] => (Field::Kind, 6),
+            _ => return None,
+        };
+        self.at += length;
+        Some(field)
     }
 
     /// A text without escapes.
