@@ -224,3 +224,34 @@ fn shares_above_and_below_are_compared_with_the_share() {
         ["above Firing 1.0", "below Ok 0.0", "above Ok 0.5", "above Firing 0.6666666666666666"];
     assert_eq!(said, expected);
 }
+
+/// Notices after these blocks of one step: each is so many samples of one kind, `+` now, `>` far ahead, `<` long gone.
+fn told_about(blocks: &[&str]) -> Vec<String> {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(vec![rule("slow", &json!({ "window": "10s" }))]));
+    for block in blocks {
+        let of = |kind: char| match kind {
+            '+' => Some(second(100)),
+            '>' => Some(second(10_000)),
+            _ => Some(second(1)),
+        };
+        let samples: Vec<_> =
+            block.chars().map(|kind| sample("county_api_ms", of(kind), 1.0)).collect();
+        bench.batch(second(100), ("", 0), &samples);
+    }
+    bench.ticks_before(second(101));
+    bench.notices().into_iter().map(|(kind, _)| kind).collect()
+}
+
+#[test]
+fn a_source_is_told_off_only_if_every_sample_misses() {
+    let (future, late) = (">".repeat(25), "<".repeat(25));
+    assert_eq!(told_about(&[&future]), ["source_future"]);
+    assert_eq!(told_about(&[&late]), ["source_late"]);
+    assert_eq!(told_about(&[&future, &future]), ["source_future"], "once");
+    // Good ones among them, before and after, and between too few on either side.
+    assert!(told_about(&[&format!("+{future}")]).is_empty());
+    assert!(told_about(&[&format!("{future}+")]).is_empty());
+    assert!(told_about(&[&">".repeat(15), "+", &">".repeat(15)]).is_empty());
+    assert_eq!(told_about(&["+", &future]), ["source_future"], "a row of its own");
+}

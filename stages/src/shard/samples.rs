@@ -177,20 +177,25 @@ impl Shard {
 
     /// The samples of one series: the hot path.
     fn block(&mut self, id: u32, block: &Block<'_>, at: Time) {
-        let (mut future, mut refused) = (0_u32, Vec::new());
+        let (mut hit, mut future, mut refused) = (false, 0_u32, Vec::new());
         let mut open = self.open(id);
         let read = block.for_each(|time, value, sample_id| {
             let arrival = Arrival { time, value, id: sample_id };
-            if self.add(&mut open, arrival, at) == Fate::Future {
-                future += 1;
-                if refused.len() < REFUSED_KEPT {
-                    refused.push((time, value));
+            match self.add(&mut open, arrival, at) {
+                Fate::Added | Fate::Repeated => hit = true,
+                Fate::Future => {
+                    future += 1;
+                    if refused.len() < REFUSED_KEPT {
+                        refused.push((time, value));
+                    }
                 }
             }
         });
         self.close(open, at);
         if future > 0 {
-            self.note_miss(self.series[id].metric, Miss::Future, future, at);
+            if !hit {
+                self.note_future(id, future, at);
+            }
             self.refuse_future(id, &refused, at);
         }
         if let Err(error) = read {
@@ -208,7 +213,7 @@ impl Shard {
         let fate = self.add(&mut open, arrival, at);
         self.close(open, at);
         if fate == Fate::Future {
-            self.note_miss(self.series[id].metric, Miss::Future, 1, at);
+            self.note_future(id, 1, at);
         }
         fate
     }
@@ -377,6 +382,12 @@ impl Shard {
             self.watches[watch].watch.add(series.number, time, value, series.kind, at);
             self.touched_watches.insert(watch);
         }
+    }
+
+    /// What came before is placed first: only then it is known whether that missed, too.
+    fn note_future(&mut self, id: u32, count: u32, at: Time) {
+        self.place_parked();
+        self.note_miss(self.series[id].metric, Miss::Future, count, at);
     }
 
     /// A metric whose every sample misses has a clock that is off: people are told once.
