@@ -112,17 +112,9 @@ impl Role {
         if self.own_account() { API_PREFIX_APART } else { API_PREFIX }
     }
 
-    /// Whether it may read single subjects only.
+    /// Whether it may read single subjects only: who lives apart reads no stream as a whole.
     pub const fn scoped_reads(self) -> bool {
-        match self {
-            Self::Owner | Self::Board | Self::Admin => false,
-            Self::Publisher
-            | Self::Reader
-            | Self::Person
-            | Self::Agent
-            | Self::Notifier
-            | Self::Collector => true,
-        }
+        self.own_account()
     }
 }
 
