@@ -164,7 +164,9 @@ async fn status_of_nothing_says_what_to_start() {
 #[tokio::test]
 async fn help_and_completions_come_from_one_definition() {
     let help = String::from_utf8(run(&["--help"]).await.stdout).unwrap();
-    for command in ["up", "lab", "burst", "agent", "rules", "dashboard", "status", "doctor"] {
+    for command in
+        ["up", "lab", "burst", "agent", "rules", "plans", "keys", "dashboard", "status", "doctor"]
+    {
         assert!(help.contains(&format!("  {command}")), "{command} is missing: {help}");
     }
     let script = String::from_utf8(run(&["completions", "bash"]).await.stdout).unwrap();

@@ -99,7 +99,7 @@ impl Product {
     pub async fn connect(&self, role: Role) -> SharedBus {
         let data = self.folder.path().join("data");
         let keys = server::attach(&data, Layout::default()).await.expect("its bus is found");
-        Arc::new(JetStream::connect(keys(role)).await.expect("its bus answers"))
+        Arc::new(JetStream::connect(keys.options(role)).await.expect("its bus answers"))
     }
 
     /// What it has cost so far.

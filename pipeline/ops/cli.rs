@@ -51,6 +51,8 @@ pub enum Command {
         #[command(subcommand)]
         command: PlansCommand,
     },
+    /// Make the keys and the accounts of a nats-server of your own, as the local one has them
+    Keys(KeysOptions),
     /// Print the address of a metric's live chart
     Dashboard {
         /// Metric.
@@ -123,6 +125,22 @@ pub enum PlansCommand {
     },
 }
 
+/// Who needs a key.
+#[derive(Args, Debug)]
+pub struct KeysOptions {
+    /// Folder for accounts.conf and the keys; keys that are there already are kept.
+    pub folder: PathBuf,
+    /// A rollback agent, by the `--name` it runs under; its key lies in a folder of its own. Repeat for more.
+    #[arg(long, value_parser = plain_name)]
+    pub agent: Vec<String>,
+    /// A person, who may silence, approve and unlock under this name; likewise. Repeat for more.
+    #[arg(long, value_parser = plain_name)]
+    pub person: Vec<String>,
+    /// First tokens of all subjects, as bus.prefix in config/ops.yml.
+    #[arg(long, default_value = "ops")]
+    pub prefix: String,
+}
+
 /// Where the files are that people edit.
 #[derive(Args, Clone, Debug)]
 pub struct Folders {
@@ -157,6 +175,14 @@ pub struct UpOptions {
     pub role: Option<String>,
     /// Name of this process on the bus, the same at every start [default: the host's name and a hash of the
     /// data folder].
-    #[arg(long, env = "OPS_NAME")]
+    #[arg(value_parser = plain_name, long, env = "OPS_NAME")]
     pub name: Option<String>,
+}
+
+/// A name that subjects, consumers and accounts may carry.
+fn plain_name(text: &str) -> Result<String, String> {
+    if settings::is_plain_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("write letters, digits, _ and -, at most 64".to_owned())
 }

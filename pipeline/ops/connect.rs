@@ -1,10 +1,11 @@
 //! The bus of this process: a local server that is started and supervised, or one somewhere else.
 //!
 //! On a local server every role has a connection and a key of its own, so the lab runs with the permissions
-//! of production. Elsewhere one connection serves all roles of the process, as the user that was named.
+//! of production. Elsewhere it is the same with a folder of keys; else one connection serves all roles of the
+//! process, as the user that was named.
 
 use crate::exit::{Failure, Kind};
-use bus::accounts::Role;
+use bus::accounts::{Keyring, Keys, Role};
 use bus::jetstream::{Credentials, JetStream, Options, Secret};
 use bus::layout::Layout;
 use bus::server::{LocalServer, ServerError, ServerOptions};
@@ -29,8 +30,8 @@ pub struct Connection {
 }
 
 enum Way {
-    /// A local server: a key for each role.
-    Keys(Box<dyn Fn(Role) -> Options + Send + Sync>),
+    /// A key for each role.
+    Keys(Box<Keyring>),
     /// One connection for all.
     One(SharedBus),
 }
@@ -40,7 +41,18 @@ impl Connection {
     pub async fn in_role(&self, role: Role) -> Result<SharedBus, Failure> {
         match &self.way {
             Way::One(bus) => Ok(Arc::clone(bus)),
-            Way::Keys(options) => Ok(Arc::new(JetStream::connect(options(role)).await?)),
+            Way::Keys(keys) if keys.holds(role) => {
+                Ok(Arc::new(JetStream::connect(keys.options(role)).await?))
+            }
+            Way::Keys(_) => Err(no_key(role)),
+        }
+    }
+
+    /// Whether this process may be in a role at all.
+    pub fn may_be(&self, role: Role) -> bool {
+        match &self.way {
+            Way::One(_) => true,
+            Way::Keys(keys) => keys.holds(role),
         }
     }
 
@@ -95,6 +107,17 @@ pub async fn apply(
     Ok(matches!(applied, Applied::Stored(_)))
 }
 
+/// What a role of this process is called on the bus.
+pub const fn on_the_bus(role: settings::Role) -> Role {
+    match role {
+        settings::Role::Engine => Role::Owner,
+        settings::Role::Collector => Role::Collector,
+        settings::Role::Notifier => Role::Notifier,
+        settings::Role::Agent => Role::Agent,
+        settings::Role::Board => Role::Board,
+    }
+}
+
 /// What the engine says, as a failure of the right kind.
 pub fn engine_failed(error: EngineError) -> Failure {
     match error {
@@ -125,10 +148,27 @@ async fn remote(ops: &OpsConfig, layout: Layout) -> Result<Connection, Failure> 
         }
         _ => Credentials::None,
     };
-    let bus = JetStream::connect(options).await?;
-    bus.ensure(config.shards).await?;
     let subjects = Subjects::new(&config.prefix);
-    Ok(Connection { subjects, server: None, way: Way::One(Arc::new(bus)) })
+    let Some(folder) = &config.keys_folder else {
+        let bus = JetStream::connect(options).await?;
+        bus.ensure(config.shards).await?;
+        return Ok(Connection { subjects, server: None, way: Way::One(Arc::new(bus)) });
+    };
+    let keys = Keyring::new(options, Keys::at(folder));
+    // Who sets streams up has the key for it; everybody else finds them there.
+    if keys.holds(Role::Admin) {
+        JetStream::connect(keys.options(Role::Admin)).await?.ensure(config.shards).await?;
+    }
+    Ok(Connection { subjects, server: None, way: Way::Keys(Box::new(keys)) })
+}
+
+fn no_key(role: Role) -> Failure {
+    let name = role.name();
+    let text = format!(
+        "bus.keys_folder holds no {name}.nk, the key of the {name}: put it there (`ops keys` makes keys), or \
+         leave out the role"
+    );
+    Failure::new(Kind::Settings, text)
 }
 
 fn not_started(error: ServerError) -> Failure {

@@ -93,6 +93,12 @@ async fn bus(ops: &OpsConfig) -> Result<String, String> {
     if ops.bus.url.is_none() {
         return Ok("a local server will be started and supervised".to_owned());
     }
-    connect::existing(ops).await.map_err(|failure| failure.to_string())?;
-    Ok("connected".to_owned())
+    let connected = async {
+        let connection = connect::existing(ops).await?;
+        for role in &ops.roles {
+            connection.in_role(connect::on_the_bus(*role)).await?;
+        }
+        Ok::<_, Failure>("connected".to_owned())
+    };
+    connected.await.map_err(|failure| failure.to_string())
 }

@@ -52,7 +52,7 @@ impl<T> Slot<T> {
 /// The parts that run in this process, as they come up.
 #[derive(Default)]
 pub struct Parts {
-    /// The bus.
+    /// The bus, as the part that came up last sees it.
     pub bus: Slot<SharedBus>,
     /// The engine, where this process has that role.
     pub engine: Slot<Engine>,
@@ -130,9 +130,12 @@ const LOG_GAUGES: [OfLog; 6] = [
     ("ops_series", "Series known.", |log| log.counters.series as f64),
 ];
 
-const LOG_COUNTERS: [OfLog; 8] = [
+const LOG_COUNTERS: [OfLog; 9] = [
     ("ops_samples_total", "Samples placed into windows.", |log| log.counters.samples as f64),
     ("ops_samples_late_total", "Samples too old to count.", |log| log.counters.late as f64),
+    ("ops_samples_clamped_total", "Samples beyond 1e12, of metrics with a percentile.", |log| {
+        log.counters.clamped as f64
+    }),
     ("ops_samples_repeated_total", "Repeats dropped.", |log| log.counters.repeated as f64),
     ("ops_evaluations_total", "Evaluations of rules.", |log| log.counters.evaluations as f64),
     ("ops_committed_total", "Messages committed.", |log| log.committed as f64),

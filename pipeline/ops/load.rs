@@ -52,7 +52,10 @@ pub fn revision(loaded: &Loaded, author: &str, comment: &str) -> Settings {
 /// A local server always does; elsewhere we cannot have been asked if we have nothing to say.
 fn asks_who_we_are(ops: &OpsConfig) -> bool {
     let bus = &ops.bus;
-    bus.url.is_none() || bus.user.is_some() || bus.credentials_file.is_some()
+    bus.url.is_none()
+        || bus.user.is_some()
+        || bus.credentials_file.is_some()
+        || bus.keys_folder.is_some()
 }
 
 /// Settings that are refused: every problem on a line of its own.

@@ -9,6 +9,7 @@ mod exit;
 mod exposition;
 mod health;
 mod http;
+mod keys;
 mod load;
 mod plans;
 mod rules;
@@ -46,6 +47,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Burst(options) => burst::run(options).await,
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,
+        Command::Keys(options) => keys::run(&options, format),
         Command::Dashboard { metric, window, url } => {
             http::dashboard(&metric, &window, &url, format)
         }

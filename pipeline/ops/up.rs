@@ -82,10 +82,16 @@ pub fn make_data_folder(folder: &Path) -> Result<(), Failure> {
 /// folder, because two processes of one host differ in it at least.
 fn process_name(data: &Path) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "ops" } else { host.trim() };
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
     let hash = fnv1a_32(data.as_os_str().as_encoded_bytes().iter().copied());
-    format!("{host}-{hash:08x}")
+    format!("{}-{hash:08x}", plain(host.trim()))
+}
+
+/// A subject, a consumer and an account are named after the host: only what may stand in all of them.
+fn plain(host: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let host: String = host.chars().take(40).map(plain).collect();
+    if host.is_empty() { "ops".to_owned() } else { host }
 }
 
 /// Listens before anything else is started: a taken port is the commonest mistake.
@@ -117,17 +123,20 @@ async fn start(
     let (subjects, shards) = (connection.subjects.clone(), ops.bus.shards);
     let parts = Arc::new(Parts::default());
     let mut routes = health::routes(Arc::clone(&parts));
-    let reader = connection.in_role(accounts::Role::Board).await?;
-    parts.bus.set(Arc::clone(&reader));
+    let connect = async |role| {
+        let bus = connection.in_role(role).await?;
+        parts.bus.set(Arc::clone(&bus));
+        Ok::<_, Failure>(bus)
+    };
     if ops.roles.contains(&Role::Engine) {
-        let bus = connection.in_role(accounts::Role::Owner).await?;
+        let bus = connect(accounts::Role::Owner).await?;
         let mut options = EngineOptions::new(bus, subjects.clone(), shards, process.clone());
         options.workers = ops.workers;
         parts.engine.set(Engine::start(options).map_err(connect::engine_failed)?);
     }
     if ops.roles.contains(&Role::Collector) {
         let (collector, handle) = collector::router(CollectorOptions {
-            bus: connection.in_role(accounts::Role::Collector).await?,
+            bus: connect(accounts::Role::Collector).await?,
             subjects: subjects.clone(),
             shards,
             token: token(ops)?,
@@ -144,12 +153,12 @@ async fn start(
         routes = routes.merge(collector);
     }
     if ops.roles.contains(&Role::Notifier) {
-        let bus = connection.in_role(accounts::Role::Notifier).await?;
+        let bus = connect(accounts::Role::Notifier).await?;
         parts.notifier.set(start_notifier(loaded, bus, subjects.clone())?);
     }
     if ops.roles.contains(&Role::Agent) {
         let agent = Agent::start(AgentOptions {
-            bus: connection.in_role(accounts::Role::Agent).await?,
+            bus: connect(accounts::Role::Agent).await?,
             subjects: subjects.clone(),
             name: process,
             plans_dir: options.folders.plans.clone(),
@@ -161,6 +170,7 @@ async fn start(
     }
     let mut board = None;
     if ops.roles.contains(&Role::Board) {
+        let reader = connect(accounts::Role::Board).await?;
         tokio::spawn(console::follow(Arc::clone(&reader), subjects.clone()));
         let runbooks = Some(options.folders.rules.join("runbooks"));
         let (pages, running) =
@@ -224,7 +234,7 @@ async fn apply(
     occasion: Occasion,
     running: &Running,
 ) -> Result<(), Failure> {
-    if !running.parts.engine.is_set() {
+    if !running.parts.engine.is_set() || !connection.may_be(accounts::Role::Admin) {
         return Ok(());
     }
     let revision = load::revision(loaded, "ops", "applied at start");
@@ -306,4 +316,16 @@ async fn take_down(running: Running, (server, stop): (TaskTracker, CancellationT
     }
     // Live charts never end by themselves.
     let _ = tokio::time::timeout(Duration::from_secs(1), server.wait()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_may_bear_the_name_of_any_host() {
+        assert_eq!(plain("ip-10-0-0-1.ec2.internal"), "ip-10-0-0-1-ec2-internal");
+        assert_eq!((plain(""), plain("höst\"")), ("ops".to_owned(), "h-st-".to_owned()));
+        assert!(settings::is_plain_name(&process_name(Path::new("."))));
+    }
 }

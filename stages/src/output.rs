@@ -41,6 +41,8 @@ pub struct Counters {
     pub samples: u64,
     /// Samples older than every window that could hold them.
     pub late: u64,
+    /// Samples larger than percentiles tell apart, of metrics with one: clamped there.
+    pub clamped: u64,
     /// Samples refused, by reason.
     pub refused: std::collections::BTreeMap<&'static str, u64>,
     /// Repeats dropped.

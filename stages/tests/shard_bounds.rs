@@ -145,6 +145,20 @@ fn idle_series_free_their_place_unless_something_is_open() {
 }
 
 #[test]
+fn values_no_percentile_tells_apart_are_counted_once_whoever_takes_them() {
+    let percentile = |name, threshold| {
+        rule(name, &json!({ "stat": {"percentile": 99.0}, "threshold": threshold }))
+    };
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(vec![percentile("a", 1e13), percentile("b", 1e14)]));
+    let samples = [1e12, 1.1e12, -1e300, 5.0].map(|value| sample("county_api_ms", None, value));
+    bench.batch(second(1), ("", 0), &samples);
+    bench.ticks_before(second(2));
+    assert_eq!(bench.shard.take_counters().clamped, 2);
+    assert_eq!(bench.shard.take_counters().clamped, 0);
+}
+
+#[test]
 fn a_batch_carries_timed_and_untimed_samples() {
     let mut bench = Bench::new();
     bench.settings(START, &settings(vec![rule("slow", &json!({ "window": "10s" }))]));

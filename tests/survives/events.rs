@@ -13,13 +13,13 @@ use std::sync::Arc;
 /// The local bus of a site in a role.
 pub async fn local(site: &Site, role: Role) -> SharedBus {
     let keys = bus::server::attach(&site.path("data"), Layout::default()).await.unwrap();
-    Arc::new(JetStream::connect(keys(role)).await.unwrap())
+    Arc::new(JetStream::connect(keys.options(role)).await.unwrap())
 }
 
 /// The local bus of a site as any service sees it: without a key.
 pub async fn anonymous(site: &Site) -> JetStream {
     let keys = bus::server::attach(&site.path("data"), Layout::default()).await.unwrap();
-    JetStream::connect(Options::new(keys(Role::Admin).urls[0].clone())).await.unwrap()
+    JetStream::connect(Options::new(keys.options(Role::Admin).urls[0].clone())).await.unwrap()
 }
 
 /// Everything that happened so far.

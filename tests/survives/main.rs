@@ -5,12 +5,15 @@
 //! folder, free ports. Samples come from an open loop (`load.rs`), what the desk said is read off the bus
 //! (`events.rs`), and who was told is asked of a receiver inside the test (`hook.rs`).
 
+mod apart;
 mod events;
 mod hook;
 mod kill;
 mod load;
 mod outage;
+mod plans;
 mod rules;
+mod server;
 mod shards;
 mod site;
 mod stop;

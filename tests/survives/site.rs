@@ -1,7 +1,7 @@
 //! A site in a temporary folder: rules, receivers, a plan, a data folder; and `ops` running on it.
 
 use crate::hook::Hook;
-use crate::support::{PATIENCE, free_port, ops};
+use crate::support::{PATIENCE, free_port, ops, with_tls};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -221,6 +221,7 @@ impl Running {
 
     /// What `/readyz` says; none while nobody answers.
     pub async fn readiness(&self) -> Option<serde_json::Value> {
+        with_tls();
         let answer = reqwest::get(format!("{}/readyz", self.url())).await.ok()?;
         answer.json().await.ok()
     }

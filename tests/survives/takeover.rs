@@ -2,39 +2,11 @@
 
 use crate::events::Happened;
 use crate::load::Load;
+use crate::server::Server;
 use crate::site::{Running, Site, caught_up};
 use crate::support::free_port;
 use bus::SharedBus;
-use bus::jetstream::{JetStream, Options};
 use serde_json::Value;
-use std::process::Stdio;
-use std::sync::Arc;
-use tokio::process::{Child, Command};
-
-/// A nats-server of somebody else.
-struct Server {
-    _child: Child,
-    url: String,
-}
-
-impl Server {
-    async fn start(site: &Site) -> Self {
-        let port = free_port();
-        let mut command = Command::new(bus::server::find().await.unwrap());
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
-        command.arg(site.path("nats")).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.kill_on_drop(true).spawn().unwrap();
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            assert!(child.try_wait().unwrap().is_none(), "nats-server ended");
-            tokio::task::yield_now().await;
-        }
-        Self { _child: child, url: format!("nats://127.0.0.1:{port}") }
-    }
-
-    async fn bus(&self) -> SharedBus {
-        Arc::new(JetStream::connect(Options::new(self.url.clone())).await.unwrap())
-    }
-}
 
 async fn up(site: &Site, server: &Server, data: &str) -> Running {
     std::fs::create_dir_all(site.path(data)).unwrap();
@@ -65,7 +37,7 @@ async fn seen(bus: &SharedBus, load: &Load, state: &str, times: usize) -> Happen
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_process_takes_over_and_the_incident_stays_one() {
     let site = Site::new("metric: web_ms\nthreshold: 1000\nwindow: 2s\nnotify: [hook]\n").await;
-    let server = Server::start(&site).await;
+    let server = Server::open(&site).await;
     let bus = server.bus().await;
     let first = up(&site, &server, "data").await;
     first.until(owns_all).await;

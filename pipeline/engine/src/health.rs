@@ -101,6 +101,7 @@ impl LogHealth {
         let sums = &mut self.counters;
         sums.samples += counters.samples;
         sums.late += counters.late;
+        sums.clamped += counters.clamped;
         sums.repeated += counters.repeated;
         sums.evaluations += counters.evaluations;
         for (reason, count) in counters.refused {

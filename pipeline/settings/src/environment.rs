@@ -48,6 +48,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("OPS_NATS_USER", &["bus", "user"], Form::Text, "user on the bus"),
     variable("OPS_NATS_PASSWORD_FILE", &["bus", "password_file"], Form::Text, "its password"),
     variable("OPS_NATS_CREDENTIALS", &["bus", "credentials_file"], Form::Text, "a .creds file"),
+    variable("OPS_NATS_KEYS", &["bus", "keys_folder"], Form::Text, "folder of the roles' nkeys"),
     variable("OPS_PREFIX", &["bus", "prefix"], Form::Text, "first tokens of all subjects"),
     variable("OPS_SHARDS", &["bus", "shards"], Form::Number, "shards, fixed at creation"),
     variable("OPS_SMTP_HOST", &["notify", "smtp", "host"], Form::Text, "mail server"),

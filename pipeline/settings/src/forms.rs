@@ -4,7 +4,7 @@ use crate::fields::{Fields, Said, short};
 use crate::problem::{Kind, Report};
 
 /// `[A-Za-z0-9_-]+`, at most 64: nothing a path, a shell or a subject could take for something else.
-pub(crate) fn is_plain_name(name: &str) -> bool {
+pub fn is_plain_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

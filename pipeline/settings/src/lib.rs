@@ -35,6 +35,7 @@ mod yaml;
 pub use endpoint::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
 pub use environment::{VARIABLES, Variable};
 pub use files::Layout;
+pub use forms::is_plain_name;
 pub use load::{Loaded, load, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};

@@ -69,6 +69,8 @@ pub struct BusConfig {
     pub password: Option<Secret>,
     /// A `.creds` file instead of user and password.
     pub credentials_file: Option<PathBuf>,
+    /// A folder with an nkey seed for each role this process is in, `<role>.nk`; instead of one user for all.
+    pub keys_folder: Option<PathBuf>,
     /// First tokens of all subjects.
     pub prefix: String,
     /// Shards; fixed when the streams are created.

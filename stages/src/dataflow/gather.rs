@@ -100,6 +100,7 @@ fn merge(log: LogId, standing: &mut Standing, parts: Vec<Part>) -> LogDone {
 fn add(total: &mut Counters, part: Counters) {
     total.samples += part.samples;
     total.late += part.late;
+    total.clamped += part.clamped;
     total.repeated += part.repeated;
     total.evaluations += part.evaluations;
     total.series += part.series;

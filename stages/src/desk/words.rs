@@ -72,7 +72,9 @@ pub fn forbidden(why: Forbidden) -> &'static str {
         Forbidden::Silenced => "a silence covers actions",
         Forbidden::Evidence => "too few samples so far",
         Forbidden::Cooldown => "the plan is cooling down after its last run",
-        Forbidden::Locked => "the plan has locked itself after too many runs",
+        Forbidden::Locked => {
+            "the plan has locked itself after too many runs (`ops plans unlock` lifts it)"
+        }
         Forbidden::InFlight => "another run of the plan is in flight",
         Forbidden::FleetBudget => "the fleet's rollbacks of this hour are spent",
         Forbidden::Frozen => "automatic actions are stopped",

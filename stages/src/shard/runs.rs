@@ -6,6 +6,7 @@
 
 use super::Shard;
 use super::samples::Miss;
+use crate::histogram::Bucket;
 use crate::run::Run;
 use crate::time::{Span, Time};
 use crate::window::Placement;
@@ -203,6 +204,10 @@ impl Shard {
         self.rollups.add(id, run, each);
         if placed {
             self.counters.samples += u64::from(run.sums.count);
+            if Bucket::clamps(run.sums.min) || Bucket::clamps(run.sums.max) {
+                let clamps = each.iter().filter(|(_, value)| Bucket::clamps(*value)).count();
+                self.counters.clamped += clamps as u64;
+            }
             self.metrics[metric].astray = None;
         } else {
             self.counters.late += u64::from(run.sums.count);

@@ -38,7 +38,7 @@ mod tests;
 pub use read::{Glance, Reading};
 
 use crate::batch::Kind;
-use crate::histogram::{Bucket, Histo};
+use crate::histogram::Histo;
 use crate::pane::Panes;
 use crate::rate::Rates;
 use crate::run::{Run, Sums};
@@ -113,8 +113,6 @@ pub struct Window {
     rates: Option<Box<Rates>>,
     waiting: Option<Box<Waiting>>,
     spec: WindowSpec,
-    /// Values beyond what buckets tell apart, since they were last asked for.
-    clamped: u64,
 }
 
 /// From the beginning of time.
@@ -164,7 +162,6 @@ impl Window {
             rates: (spec.stat == Stat::Rate).then(Box::default),
             waiting: None,
             spec,
-            clamped: 0,
         }
     }
 
@@ -252,7 +249,6 @@ impl Window {
             let slots = self.tally.slots();
             for (_, value) in each {
                 histogram.add(*value, slot, slots);
-                self.clamped += u64::from(Bucket::clamps(*value));
             }
         }
         if let Some(squares) = &mut self.squares {
@@ -396,17 +392,12 @@ impl Window {
         self.newest.map(|(time, _)| time)
     }
 
-    /// How many values were larger than the buckets of a percentile tell apart, since this was last asked.
-    pub fn take_clamped(&mut self) -> u64 {
-        std::mem::take(&mut self.clamped)
-    }
-
     /// Reads a little of it: see [`Self::touch_panes`].
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
         let newest = self.newest.map_or(0, |(time, _)| time.0 as u64);
         let boxes = u64::from(self.histogram.is_some()) ^ u64::from(self.waiting.is_some());
-        self.turns.0 as u64 ^ self.count ^ self.clamped ^ newest ^ boxes ^ self.seen.len() as u64
+        self.turns.0 as u64 ^ self.count ^ newest ^ boxes ^ self.seen.len() as u64
     }
 
     /// Reads a little of what lies elsewhere and the next sample will touch, so that it is near by then. What it

@@ -34,6 +34,11 @@ impl Keys {
         Ok(Self { folder })
     }
 
+    /// Keys that somebody else put into `folder`.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
     /// Where the seed of a role lies.
     pub fn seed_file(&self, role: Role) -> PathBuf {
         self.folder.join(format!("{}.nk", role.name()))

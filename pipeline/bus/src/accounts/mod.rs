@@ -19,9 +19,11 @@
 //! it deliver what they can read to any subject anyway.
 
 mod grants;
+mod keyring;
 mod keys;
 
 pub use grants::Grants;
+pub use keyring::Keyring;
 pub use keys::{Keys, KeysError};
 
 use crate::Stream;

@@ -1,14 +1,14 @@
-//! How other processes of this machine reach a local server that runs already, and how roles connect to it.
+//! How this and other processes of the machine reach a local server that runs already.
 
 use super::{LocalServer, ServerError, listening};
-use crate::accounts::{Keys, Role};
-use crate::jetstream::{Credentials, Options};
+use crate::accounts::{Keyring, Keys};
+use crate::jetstream::Options;
 use crate::layout::Layout;
 use std::path::Path;
 
 impl LocalServer {
     /// How to connect in any role, for as long as this server runs.
-    pub fn keyring(&self) -> impl Fn(Role) -> Options + Send + Sync + 'static {
+    pub fn keyring(&self) -> Keyring {
         keyring(self.url(), self.keys.clone(), self.layout.clone())
     }
 }
@@ -17,32 +17,15 @@ impl LocalServer {
 ///
 /// # Errors
 /// None runs there, or its keys cannot be read.
-pub async fn attach(
-    data: &Path,
-    layout: Layout,
-) -> Result<impl Fn(Role) -> Options + Send + Sync + 'static, ServerError> {
+pub async fn attach(data: &Path, layout: Layout) -> Result<Keyring, ServerError> {
     let folder = data.join("nats");
     let Some(port) = listening(&folder.join("ports")).await else {
         let why = "no local bus runs there; start `ops up` or name another bus".to_owned();
         return Err(ServerError::Start { why, log: folder.join("nats-server.log") });
     };
-    let keys = Keys::open(folder.join("keys"))?;
-    Ok(keyring(format!("nats://127.0.0.1:{port}"), keys, layout))
+    Ok(keyring(format!("nats://127.0.0.1:{port}"), Keys::open(folder.join("keys"))?, layout))
 }
 
-fn keyring(
-    url: String,
-    keys: Keys,
-    layout: Layout,
-) -> impl Fn(Role) -> Options + Send + Sync + 'static {
-    move |role| {
-        let mut options = Options::new(url.clone());
-        options.credentials = Credentials::NkeySeed(keys.seed_file(role));
-        options.name = format!("ops {}", role.name());
-        options.inbox_prefix = role.inbox_prefix();
-        options.layout = layout.clone();
-        options.scoped_reads = role.scoped_reads();
-        options.api_prefix = role.api_prefix().to_owned();
-        options
-    }
+fn keyring(url: String, keys: Keys, layout: Layout) -> Keyring {
+    Keyring::new(Options { layout, ..Options::new(url) }, keys)
 }

@@ -132,7 +132,7 @@ impl LocalServer {
 
     /// How to connect in a role.
     pub fn options(&self, role: Role) -> Options {
-        self.keyring()(role)
+        self.keyring().options(role)
     }
 
     /// Ends it and waits until it has.

@@ -90,6 +90,7 @@ fn bus(said: Option<Fields<'_>>, root: &Path) -> BusConfig {
         user: None,
         password: None,
         credentials_file: None,
+        keys_folder: None,
         prefix: "ops".to_owned(),
         shards: 1,
         replicas: 1,
@@ -104,6 +105,7 @@ fn bus(said: Option<Fields<'_>>, root: &Path) -> BusConfig {
     bus.user = said.text("user").map(|said| said.text);
     bus.password = secret::read(&said, &secret_names!("password"), root);
     bus.credentials_file = said.text("credentials_file").map(|said| root.join(said.text));
+    bus.keys_folder = said.text("keys_folder").map(|said| root.join(said.text));
     bus.prefix = prefix(&said).unwrap_or(bus.prefix);
     bus.shards = count("shards", 1..=1_024, bus.shards);
     bus.replicas = count("replicas", 1..=5, bus.replicas);
@@ -111,9 +113,11 @@ fn bus(said: Option<Fields<'_>>, root: &Path) -> BusConfig {
     bus.log_keep = said.span("log_keep", keep).unwrap_or(bus.log_keep);
     bus.actions_without_authentication =
         said.flag("actions_without_authentication").unwrap_or(false);
-    if let (Some(_), true) = (&bus.credentials_file, bus.user.is_some() || bus.password.is_some()) {
-        let message = "credentials_file excludes user and password";
-        said.report.error(&said.place, Kind::Conflict, message, "keep one of the two ways");
+    let by_password = bus.user.is_some() || bus.password.is_some();
+    let ways = [by_password, bus.credentials_file.is_some(), bus.keys_folder.is_some()];
+    if ways.into_iter().filter(|way| *way).count() > 1 {
+        let message = "user and password, credentials_file and keys_folder exclude each other";
+        said.report.error(&said.place, Kind::Conflict, message, "keep one of them");
     }
     said.finish();
     bus

@@ -353,6 +353,9 @@ fn the_bus_is_entered_one_way() {
     let both = "bus: {user: u, password_env: P, credentials_file: c}\n";
     let folder = Folder::new().with("config/ops.yml", both);
     assert_eq!(folder.refused(), vec![("config/ops.yml:1:6".to_owned(), Kind::Conflict)]);
+    let both = "bus: {credentials_file: c, keys_folder: k}\n";
+    let folder = Folder::new().with("config/ops.yml", both);
+    assert_eq!(folder.refused(), vec![("config/ops.yml:1:6".to_owned(), Kind::Conflict)]);
     let twice = "token_env: T\ntoken_file: t\n";
     let folder = Folder::new().with("config/ops.yml", twice);
     assert_eq!(folder.refused(), vec![("config/ops.yml:1:12".to_owned(), Kind::Conflict)]);

@@ -1,0 +1,56 @@
+//! A nats-server that is not ours: `ops` is told where it is.
+
+use crate::site::Site;
+use crate::support::free_port;
+use bus::SharedBus;
+use bus::accounts::{Keyring, Keys, Role};
+use bus::jetstream::{JetStream, Options};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use tokio::process::{Child, Command};
+
+/// A nats-server of somebody else.
+pub struct Server {
+    _child: Child,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl Server {
+    /// One that lets anybody in.
+    pub async fn open(site: &Site) -> Self {
+        Self::start(site, "").await
+    }
+
+    /// One that knows the users of an `accounts.conf` in the folder of the site.
+    pub async fn with_accounts(site: &Site, accounts: &str) -> Self {
+        Self::start(site, &format!("include {accounts}\n")).await
+    }
+
+    async fn start(site: &Site, users: &str) -> Self {
+        let port = free_port();
+        let store = site.path("nats");
+        site.write("nats.conf", &format!("jetstream {{ store_dir: {store:?} }}\n{users}"));
+        let mut command = Command::new(bus::server::find().await.unwrap());
+        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
+        command.arg(site.path("nats.conf")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "nats-server ended");
+            tokio::task::yield_now().await;
+        }
+        Self { _child: child, url: format!("nats://127.0.0.1:{port}") }
+    }
+
+    /// Its bus, where anybody may come in.
+    pub async fn bus(&self) -> SharedBus {
+        Arc::new(JetStream::connect(Options::new(self.url.clone())).await.unwrap())
+    }
+
+    /// Its bus with a key of a folder.
+    pub async fn bus_as(&self, role: Role, keys: &Path) -> SharedBus {
+        let keys = Keyring::new(Options::new(self.url.clone()), Keys::at(keys));
+        Arc::new(JetStream::connect(keys.options(role)).await.unwrap())
+    }
+}
