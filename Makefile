@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 BENCHES := stages engine_vs_consumer time_to_alert standing_cost
 
-.PHONY: lab test check bench lint deny advisories setup-lab setup-test clean
+.PHONY: lab test check soak bench lint deny advisories setup-lab setup-test clean
 
 lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
 	$(CARGO) build --release --bin ops
@@ -37,6 +37,10 @@ deny: setup-test ## licences, bans and sources of all dependencies
 
 advisories: setup-test ## known security advisories; needs a network
 	cargo-deny check advisories
+
+soak: ## the simulation of crashes, seed after seed until stopped or one fails
+	OPS_FIRST_SEED=$${OPS_FIRST_SEED:-$$(date +%s)} OPS_SEEDS=1000000000 \
+		$(CARGO) test -p engine --test simulation nothing_is_lost -- --nocapture
 
 bench: setup-lab ## every figure the README quotes, as ratios in one run on this machine
 	rm -rf target/measured

@@ -103,11 +103,12 @@ impl<'scope, P: Send + 'static> Parts<'scope, P> {
     }
 }
 
-/// The worker threads.
+/// The worker threads. Dropped, they finish what they were fed and are joined.
 pub(crate) struct Workers {
     lines: Vec<Sender<Arc<Round>>>,
     threads: Vec<Thread>,
-    guards: WorkerGuards<()>,
+    /// Joins them when it is dropped, which is after [`Workers::drop`] has woken them.
+    _guards: WorkerGuards<()>,
 }
 
 /// Lays the column of stages on one worker.
@@ -138,7 +139,7 @@ impl Workers {
         let mut threads: Vec<(usize, Thread)> = hear.iter().take(count).collect();
         threads.sort_by_key(|(index, _)| *index);
         let threads = threads.into_iter().map(|(_, thread)| thread).collect();
-        Ok(Self { lines, threads, guards })
+        Ok(Self { lines, threads, _guards: guards })
     }
 
     /// Hands a round to every worker.
@@ -149,14 +150,12 @@ impl Workers {
             thread.unpark();
         }
     }
+}
 
-    /// Lets them finish what they were fed, and joins them.
-    pub(crate) fn stop(self) {
-        drop(self.lines);
-        for thread in &self.threads {
-            thread.unpark();
-        }
-        drop(self.guards);
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.lines.clear();
+        self.threads.iter().for_each(Thread::unpark);
     }
 }
 

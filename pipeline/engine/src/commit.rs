@@ -161,6 +161,7 @@ impl Committer {
     pub async fn run(mut self, mut told: mpsc::UnboundedReceiver<ToCommitter>) -> (Tenure, Ended) {
         loop {
             let mut next = tokio::select! {
+                biased;
                 message = told.recv() => Some(message.unwrap_or(ToCommitter::Finish)),
                 stored = self.snapshots.stored() => {
                     self.snapshot_stored(stored);

@@ -8,7 +8,7 @@ use crate::health::{Health, Register};
 use crate::keeper::{Keeper, Keeping, all_logs};
 use crate::loose::Loose;
 use crate::options::EngineOptions;
-use crate::rounds::Rounds;
+use crate::rounds::{Rounds, Working};
 use bus::Stream;
 use stages::dataflow::Dataflow;
 use std::sync::Arc;
@@ -47,14 +47,19 @@ impl Engine {
         let boot = Arc::new(Boot::new(&options.process));
         let register = Arc::new(Register::new(all_logs(shards)));
         let (done_sender, done) = mpsc::unbounded_channel();
+        let (worked_off, settled) = options.lockstep.then(std::sync::mpsc::channel).unzip();
         let dataflow = Dataflow::start(options.workers, subjects.clone(), shards, move |done| {
             // Nobody listens any more when the engine is gone; the log keeps what was said.
             let _ = done_sender.send(done);
+            if let Some(worked_off) = &worked_off {
+                let _ = worked_off.send(());
+            }
         })?;
         let (rounds, orders) = mpsc::unbounded_channel();
         let (mut tasks, mut loose_tasks) = (JoinSet::new(), JoinSet::new());
         let every = options.snapshot_every;
-        tasks.spawn(Rounds::new(dataflow, done, orders, register.clone(), every).run());
+        let working = Working { dataflow, done, settled };
+        tasks.spawn(Rounds::new(working, orders, register.clone(), every).run());
         let settings_read = watch::Sender::new(0);
         let mut feeder = |stream| {
             let (sender, orders) = mpsc::unbounded_channel();

@@ -54,7 +54,9 @@ pub(crate) struct Feeder {
     with: Feeding,
     lines: BTreeMap<LogId, Line>,
     readers: Option<Readers>,
-    /// The next sequence of an unfiltered reader; a jump beyond it is a hole.
+    /// One reader reads all of the stream: a jump in it is a hole.
+    whole: bool,
+    /// The next sequence of that reader.
     expected: Option<u64>,
     room: Arc<Semaphore>,
     /// What stands before the shard in the subject of its entries.
@@ -124,7 +126,8 @@ impl Feeder {
     pub fn new(with: Feeding) -> Self {
         let shard_prefix = with.subjects.of("log.");
         let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
-        Self { with, lines: BTreeMap::new(), readers: None, expected: None, room, shard_prefix }
+        let (lines, readers, whole, expected) = (BTreeMap::new(), None, false, None);
+        Self { with, lines, readers, whole, expected, room, shard_prefix }
     }
 
     /// Runs until nobody gives orders any more.
@@ -170,9 +173,9 @@ impl Feeder {
     async fn restart(&mut self) {
         self.readers = None;
         self.expected = None;
-        let whole =
+        self.whole =
             self.with.stream == Stream::Desk || self.lines.len() == self.with.shards as usize;
-        let begins = if whole {
+        let begins = if self.whole {
             let from = self.lines.values().map(|line| line.seen + 1).min();
             // From the very start there is no hole: what expired before the first owner came was never promised.
             self.expected = from.filter(|from| *from > 1);
@@ -243,8 +246,11 @@ impl Feeder {
         let _ = self.with.rounds.send(ToRounds::Step { log, step: Arc::new(step), fed });
     }
 
-    /// An unfiltered reader that jumps has met a hole: entries of some log are gone.
+    /// An unfiltered reader that jumps has met a hole: entries of some log are gone. Filtered ones jump all the time.
     fn look_for_hole(&mut self, sequence: u64) {
+        if !self.whole {
+            return;
+        }
         let Some(expected) = self.expected.replace(sequence + 1) else { return };
         if sequence <= expected {
             return;

@@ -64,9 +64,10 @@ impl Keeper {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = &mut stop => break,
-                _ = beats.tick() => self.beat().await,
                 Some(ended) = self.state.committers.join_next() => self.ended(ended),
+                _ = beats.tick() => self.beat().await,
             }
         }
         self.finish().await;

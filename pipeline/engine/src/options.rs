@@ -26,6 +26,8 @@ pub struct EngineOptions {
     pub heartbeat_every: Duration,
     /// A log without entries gets a tick this often.
     pub tick_every: Duration,
+    /// Nothing else happens while the dataflow works: for simulations, whose clock stands still meanwhile.
+    pub lockstep: bool,
 }
 
 impl EngineOptions {
@@ -46,6 +48,7 @@ impl EngineOptions {
             position_every: Duration::from_secs(5),
             heartbeat_every: Duration::from_secs(1),
             tick_every: Duration::from_secs(5),
+            lockstep: false,
         }
     }
 }

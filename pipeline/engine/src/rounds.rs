@@ -69,13 +69,20 @@ struct Answer {
     fed: Option<Fed>,
 }
 
-/// Feeds the dataflow.
-pub(crate) struct Rounds {
+/// The dataflow and what comes out of it.
+pub(crate) struct Working {
     pub dataflow: Dataflow,
     pub done: mpsc::UnboundedReceiver<Done>,
-    pub orders: mpsc::UnboundedReceiver<ToRounds>,
-    pub register: Arc<Register>,
-    pub snapshot_every: Duration,
+    /// Told after each round; where it is there, every round is waited for.
+    pub settled: Option<std::sync::mpsc::Receiver<()>>,
+}
+
+/// Feeds the dataflow.
+pub(crate) struct Rounds {
+    working: Working,
+    orders: mpsc::UnboundedReceiver<ToRounds>,
+    register: Arc<Register>,
+    snapshot_every: Duration,
     state: State,
 }
 
@@ -89,13 +96,12 @@ struct State {
 
 impl Rounds {
     pub fn new(
-        dataflow: Dataflow,
-        done: mpsc::UnboundedReceiver<Done>,
+        working: Working,
         orders: mpsc::UnboundedReceiver<ToRounds>,
         register: Arc<Register>,
         snapshot_every: Duration,
     ) -> Self {
-        Self { dataflow, done, orders, register, snapshot_every, state: State::default() }
+        Self { working, orders, register, snapshot_every, state: State::default() }
     }
 
     /// Runs until it was told to finish, then ends the dataflow.
@@ -105,13 +111,19 @@ impl Rounds {
             if self.state.in_flight.is_empty()
                 && let Some(finish) = self.state.finish.take()
             {
-                // Joining waits for threads that have nothing left to do.
-                let _ = tokio::task::spawn_blocking(move || self.dataflow.stop()).await;
+                let Working { dataflow, settled, .. } = self.working;
+                if settled.is_some() {
+                    dataflow.stop();
+                } else {
+                    // Joining waits for threads that have nothing left to do.
+                    let _ = tokio::task::spawn_blocking(move || dataflow.stop()).await;
+                }
                 let _ = finish.send(());
                 return;
             }
             tokio::select! {
-                Some(done) = self.done.recv() => self.hand_out(done),
+                biased;
+                Some(done) = self.working.done.recv() => self.hand_out(done),
                 order = self.orders.recv(), if self.state.finish.is_none() => match order {
                     Some(order) => self.obey(order),
                     None => return,
@@ -188,7 +200,10 @@ impl Rounds {
         self.state.number += 1;
         let number = self.state.number;
         self.state.in_flight.push_back(InFlight { number, fed_at: Instant::now(), logs });
-        self.dataflow.feed(Round { number, feeds });
+        self.working.dataflow.feed(Round { number, feeds });
+        if let Some(settled) = &self.working.settled {
+            let _ = settled.recv();
+        }
         true
     }
 

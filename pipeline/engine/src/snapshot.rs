@@ -126,9 +126,9 @@ async fn store(
     upload: Upload,
 ) -> Result<SnapshotRef, BusError> {
     let Upload { log, id, position, time, chunks } = upload;
-    let packed = tokio::task::spawn_blocking(move || pack(&chunks))
-        .await
-        .map_err(|error| BusError::Invalid(format!("snapshot: {error}")))?;
+    let size = chunks.iter().map(Bytes::len).sum();
+    let packed = aside(size, move || pack(&chunks)).await;
+    let packed = packed.ok_or_else(|| BusError::Invalid("snapshot: not packed".to_owned()))?;
     let sha256 = hex(&Sha256::digest(&packed));
     let mut count = 0;
     for start in (0..packed.len()).step_by(PIECE_MAX) {
@@ -178,8 +178,20 @@ pub(crate) async fn load(
     if hex(&Sha256::digest(&packed)) != reference.sha256 {
         return Err(broken("the checksum is wrong"));
     }
-    let chunks = tokio::task::spawn_blocking(move || unpack(&packed)).await;
-    chunks.ok().flatten().ok_or_else(|| broken("it is not in this version's format"))
+    let chunks = aside(packed.len(), move || unpack(&packed)).await.flatten();
+    chunks.ok_or_else(|| broken("it is not in this version's format"))
+}
+
+/// Runs `work` on so many bytes: on a thread of its own where that takes long enough to hold up others.
+async fn aside<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    const LITTLE: usize = 64 << 10;
+    if bytes <= LITTLE {
+        return Some(work());
+    }
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// Version, number of chunks, then each with its length; compressed.

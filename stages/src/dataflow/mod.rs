@@ -208,6 +208,6 @@ impl Dataflow {
 
     /// Finishes what was fed, joins the threads.
     pub fn stop(self) {
-        self.workers.stop();
+        drop(self.workers);
     }
 }

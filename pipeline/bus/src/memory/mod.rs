@@ -18,11 +18,12 @@ use crate::{
     WorkOptions, Worker,
 };
 use async_trait::async_trait;
-use stages::time::Time;
+use stages::time::{Span, Time};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// A bus in memory. Clones share it.
 #[derive(Clone)]
@@ -32,8 +33,8 @@ pub struct MemoryBus {
 
 struct Shared {
     store: Mutex<Store>,
-    /// Rises whenever somebody who waits should look again.
-    changed: watch::Sender<u64>,
+    /// Whoever waits should look again. Wakes them in the order they came, so that a run repeats.
+    changed: Notify,
 }
 
 /// Where stored times come from.
@@ -41,12 +42,17 @@ struct Shared {
 enum Clock {
     Real,
     Manual(Time),
+    /// This time at this instant, and on with the runtime's clock, which a test may have paused.
+    Runtime(Time, Instant),
 }
 
 impl Clock {
     fn now(self) -> Time {
         match self {
             Self::Manual(now) => now,
+            Self::Runtime(then, at) => {
+                then.plus(Span(i64::try_from(at.elapsed().as_nanos()).unwrap_or(i64::MAX)))
+            }
             Self::Real => {
                 let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 Time(since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))
@@ -66,9 +72,14 @@ impl MemoryBus {
         Self::with_clock(layout, Clock::Manual(now))
     }
 
+    /// A bus whose stored times begin at `now` and go on with the clock of the tokio runtime.
+    pub fn runtime_time(layout: Layout, now: Time) -> Self {
+        Self::with_clock(layout, Clock::Runtime(now, Instant::now()))
+    }
+
     fn with_clock(layout: Layout, clock: Clock) -> Self {
         let shared =
-            Shared { store: Mutex::new(Store::new(layout, clock)), changed: watch::Sender::new(0) };
+            Shared { store: Mutex::new(Store::new(layout, clock)), changed: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -76,6 +87,14 @@ impl MemoryBus {
     pub fn set_time(&self, now: Time) {
         self.lock().clock = Clock::Manual(now);
         self.wake();
+    }
+
+    /// Steps the clock of a bus that goes with the runtime's, forth or back.
+    pub fn step_time(&self, by: Span) {
+        let mut store = self.lock();
+        if let Clock::Runtime(then, _) = &mut store.clock {
+            *then = then.plus(by);
+        }
     }
 
     /// The clock of stored times.
@@ -116,7 +135,7 @@ impl MemoryBus {
     }
 
     fn wake(&self) {
-        self.shared.changed.send_modify(|count| *count += 1);
+        self.shared.changed.notify_waiters();
     }
 
     /// Stores `batch` under the fault of the moment.

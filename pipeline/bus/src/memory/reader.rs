@@ -3,7 +3,7 @@
 use super::MemoryBus;
 use crate::{BusError, Message, Reader, Stream};
 use async_trait::async_trait;
-use tokio::sync::watch;
+use std::pin::pin;
 
 /// Most messages handed out at once.
 const BURST: usize = 1024;
@@ -13,13 +13,11 @@ pub(super) struct MemoryReader {
     stream: Stream,
     filter: Option<String>,
     next: u64,
-    changed: watch::Receiver<u64>,
 }
 
 impl MemoryReader {
     pub(super) fn new(bus: MemoryBus, stream: Stream, filter: Option<&str>, from: u64) -> Self {
-        let changed = bus.shared.changed.subscribe();
-        Self { bus, stream, filter: filter.map(str::to_owned), next: from, changed }
+        Self { bus, stream, filter: filter.map(str::to_owned), next: from }
     }
 }
 
@@ -27,17 +25,18 @@ impl MemoryReader {
 impl Reader for MemoryReader {
     async fn next(&mut self, into: &mut Vec<Message>) -> Result<(), BusError> {
         loop {
-            // Marked as seen before looking: a change in between wakes us again.
-            self.changed.mark_unchanged();
-            let burst =
+            // Waiting before looking: a change in between wakes us again.
+            let mut changed = pin!(self.bus.shared.changed.notified());
+            changed.as_mut().enable();
+            let (burst, end) =
                 self.bus.lock().readable(self.stream, self.filter.as_deref(), self.next, BURST);
             if let Some(last) = burst.last() {
                 self.next = last.sequence + 1;
                 into.extend(burst);
                 return Ok(());
             }
-            // The sender lives in `self.bus`, so this cannot fail.
-            let _ = self.changed.changed().await;
+            self.next = self.next.max(end + 1);
+            changed.await;
         }
     }
 }

@@ -9,6 +9,9 @@ use stages::subject::Subjects;
 use stages::time::{Span, Time};
 use std::collections::BTreeMap;
 
+/// From so many message ids on, old ones are looked for.
+const IDS_LOOKED_THROUGH: usize = 4096;
+
 pub(super) struct Store {
     layout: Layout,
     pub(super) clock: Clock,
@@ -128,8 +131,12 @@ impl Store {
         let id = message.message_id.as_ref()?;
         let window = Span(DUPLICATE_WINDOW.as_nanos() as i64);
         let ids = &mut self.streams.get_mut(&stream)?.ids;
-        ids.retain(|_, (stored, _)| now.since(*stored) < window);
-        ids.get(id).map(|(_, sequence)| Stored { sequence: *sequence, duplicate: true })
+        let fresh = |stored: Time| now.since(stored) < window;
+        if ids.len() >= IDS_LOOKED_THROUGH && ids.len().is_power_of_two() {
+            ids.retain(|_, (stored, _)| fresh(*stored));
+        }
+        let (stored, sequence) = *ids.get(id)?;
+        fresh(stored).then_some(Stored { sequence, duplicate: true })
     }
 
     fn check_expectation(&self, stream: Stream, message: &Outgoing) -> Result<(), BusError> {
@@ -206,21 +213,21 @@ impl Store {
         Ok(())
     }
 
-    /// What a reader may see from `from` on.
+    /// What a reader may see from `from` on, and how far that is.
     pub(super) fn readable(
         &self,
         stream: Stream,
         filter: Option<&str>,
         from: u64,
         most: usize,
-    ) -> Vec<Message> {
-        if !self.connected {
-            return Vec::new();
-        }
-        let held_at = self.streams.get(&stream).and_then(|kept| kept.held_at).unwrap_or(u64::MAX);
+    ) -> (Vec<Message>, u64) {
+        let Some(kept) = self.streams.get(&stream).filter(|_| self.connected) else {
+            return (Vec::new(), 0);
+        };
+        let end = kept.held_at.unwrap_or(u64::MAX).min(kept.last);
         let mut messages = self.after(stream, filter, from, most);
-        messages.retain(|message| message.sequence <= held_at);
-        messages
+        messages.retain(|message| message.sequence <= end);
+        (messages, end)
     }
 
     pub(super) fn after(
@@ -266,11 +273,15 @@ impl Store {
         } else {
             None
         };
+        let stream = durable.stream;
         let Some((sequence, delivery)) = due.or(fresh) else {
             let due = durable.pending.values().map(|(due, _)| *due).min();
+            if durable.pending.len() < durable.options.in_flight_max {
+                let behind = self.kept(stream)?.last + 1;
+                self.durables.get_mut(name).ok_or_else(lost)?.next = behind;
+            }
             return Ok(Offer::Wait { due });
         };
-        let stream = durable.stream;
         let message = self.kept(stream)?.messages.get(&sequence).map(|(m, _)| m.clone());
         let durable = self.durables.get_mut(name).ok_or_else(lost)?;
         durable.next = durable.next.max(sequence + 1);

@@ -5,19 +5,17 @@ use super::{Clock, MemoryBus};
 use crate::{Answer, BusError, Work, Worker};
 use async_trait::async_trait;
 use stages::time::Span;
+use std::pin::pin;
 use std::time::Duration;
-use tokio::sync::watch;
 
 pub(super) struct MemoryWorker {
     bus: MemoryBus,
     name: String,
-    changed: watch::Receiver<u64>,
 }
 
 impl MemoryWorker {
     pub(super) fn new(bus: MemoryBus, name: &str) -> Self {
-        let changed = bus.shared.changed.subscribe();
-        Self { bus, name: name.to_owned(), changed }
+        Self { bus, name: name.to_owned() }
     }
 }
 
@@ -25,7 +23,8 @@ impl MemoryWorker {
 impl Worker for MemoryWorker {
     async fn next(&mut self) -> Result<Work, BusError> {
         loop {
-            self.changed.mark_unchanged();
+            let mut changed = pin!(self.bus.shared.changed.notified());
+            changed.as_mut().enable();
             let (offer, clock) = {
                 let mut store = self.bus.lock();
                 (store.offer(&self.name)?, store.clock)
@@ -42,12 +41,12 @@ impl Worker for MemoryWorker {
                 Offer::Wait { due } => due,
             };
             match (due, clock) {
-                (Some(due), Clock::Real) => {
+                (Some(due), Clock::Real | Clock::Runtime(..)) => {
                     let wait = due.since(clock.now()).as_std();
-                    let _ = tokio::time::timeout(wait, self.changed.changed()).await;
+                    let _ = tokio::time::timeout(wait, changed).await;
                 }
                 _ => {
-                    let _ = self.changed.changed().await;
+                    changed.await;
                 }
             }
         }
