@@ -51,6 +51,12 @@ pub enum Command {
         #[command(subcommand)]
         command: PlansCommand,
     },
+    /// Prove from the logs what was said
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Make the keys and the accounts of a nats-server of your own, as the local one has them
     Keys(KeysOptions),
     /// Print the address of a metric's live chart
@@ -119,6 +125,20 @@ pub enum PlansCommand {
         /// Who says so.
         #[arg(long, env = "USER", default_value = "operator")]
         author: String,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
+}
+
+/// What can be proven.
+#[derive(Subcommand, Debug)]
+pub enum AuditCommand {
+    /// Replay the logs and compare every alert, message and rollback with what follows from them
+    Verify {
+        /// How far back; at most as long as the log is kept.
+        #[arg(long, default_value = "24h")]
+        since: String,
         /// Which bus.
         #[command(flatten)]
         options: UpOptions,

@@ -1,5 +1,6 @@
 //! `ops`: the one binary. Wiring only; what is decided is decided in the stages.
 
+mod audit;
 mod burst;
 mod cli;
 mod connect;
@@ -47,6 +48,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Burst(options) => burst::run(options).await,
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,
+        Command::Audit { command } => audit::run(command, format).await,
         Command::Keys(options) => keys::run(&options, format),
         Command::Dashboard { metric, window, url } => {
             http::dashboard(&metric, &window, &url, format)

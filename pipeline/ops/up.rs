@@ -132,6 +132,7 @@ async fn start(
         let bus = connect(accounts::Role::Owner).await?;
         let mut options = EngineOptions::new(bus, subjects.clone(), shards, process.clone());
         options.workers = ops.workers;
+        options.anchor_keep = ops.bus.log_keep.as_std();
         parts.engine.set(Engine::start(options).map_err(connect::engine_failed)?);
     }
     if ops.roles.contains(&Role::Collector) {

@@ -26,6 +26,7 @@ fn schemas() -> Vec<(&'static str, String)> {
     schemas![
         "ack" Ack,
         "alert_event" AlertEvent,
+        "anchor_list" AnchorList,
         "approve" Approve,
         "change" Change,
         "close" Close,

@@ -7,6 +7,7 @@
 //! every few seconds, as it is when there is nothing to say, and a successor finds in `said` what lies behind it. After
 //! an unclear answer the bus is read: the newest record names the attempt that wrote it, a single output shows itself.
 
+use crate::anchors::Anchors;
 use crate::boot::Boot;
 use crate::health::Register;
 use crate::loose::Loose;
@@ -139,12 +140,17 @@ struct Held {
 }
 
 impl Committer {
-    pub fn new(outside: Outside, tenure: Tenure) -> Self {
+    pub fn new(outside: Outside, tenure: Tenure, anchors: Anchors) -> Self {
         let record = &tenure.record;
         let position = (record.position, record.time);
         Self {
             packing: Packing::new(record.position, record.time, record.part),
-            snapshots: Snapshots::new(outside.bus.clone(), outside.subjects.clone(), record),
+            snapshots: Snapshots::new(
+                outside.bus.clone(),
+                outside.subjects.clone(),
+                record,
+                anchors,
+            ),
             replay_until: position,
             skip: record.part as usize,
             position,
@@ -434,6 +440,7 @@ impl Committer {
         let notice = Notice {
             schema: SCHEMA,
             time: self.position.1,
+            position: self.position.0,
             kind: "poisoned".to_owned(),
             subject: format!("log {log}"),
             text: format!("log {log} stands still behind position {}: {reason}", self.position.0),

@@ -116,6 +116,7 @@ impl Line {
             from,
             to: step.began,
             length: step.began.since(from),
+            position: step.position(),
             lost: Some((first, last)),
         });
         Fed { fence: self.fence, settings, gap, room: None }

@@ -113,7 +113,7 @@ impl Keeper {
             }
         };
         self.state.elsewhere.remove(&log);
-        match recovery::start(bus, subjects, &self.register, &tenure).await {
+        match recovery::start(&self.options, &self.register, &tenure).await {
             Ok(start) => self.adopt(tenure, start),
             Err(error) => {
                 ownership::release(bus, subjects, boot, &tenure).await?;
@@ -145,7 +145,9 @@ impl Keeper {
             (health.position, health.time, health.poisoned) = (position, time, None);
             health.replaying = start.after < position;
         });
-        self.state.committers.spawn(Committer::new(self.outside.clone(), tenure).run(told));
+        self.state
+            .committers
+            .spawn(Committer::new(self.outside.clone(), tenure, start.anchors).run(told));
         self.state.owned.insert(log, committer);
         let _ = feeder.send(ToFeeder::Own { log, fence, after: start.after, now });
         if log == LogId::Desk {

@@ -4,6 +4,7 @@
 //! bus ── feeder ── rounds ── dataflow ── rounds ── committer ── bus       one feeder a stream, one committer a log
 //!          └ ticks                                    ├ snapshot
 //!                                                     └ loose (rollups, dead letters)
+//! audit: replays a log and compares, beside all that.
 //! keeper: heartbeats, take-over and recovery of logs.   relay, withdraw: edges of the desk's owner.
 //! ```
 //!
@@ -12,7 +13,9 @@
 //! position without saying anything, and goes on.
 
 mod alive;
+mod anchors;
 mod apply;
+mod audit;
 mod boot;
 mod commit;
 mod engine;
@@ -33,9 +36,11 @@ mod rounds;
 mod said;
 mod snapshot;
 mod ticks;
+mod whole;
 mod withdraw;
 
 pub use apply::{Applied, apply_settings, current_settings, wait_in_force};
+pub use audit::{Audit, AuditOptions, Difference, Progress, Unproven, audit};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing};

@@ -20,6 +20,10 @@ pub struct EngineOptions {
     pub process: String,
     /// How often a log that changed is saved.
     pub snapshot_every: Duration,
+    /// How often a snapshot is kept as an anchor, and for how long: as long as the log is.
+    pub anchor_every: Duration,
+    /// See [`Self::anchor_every`].
+    pub anchor_keep: Duration,
     /// How often the position is recorded when there is nothing to say.
     pub position_every: Duration,
     /// How often this process says that it is alive.
@@ -45,6 +49,8 @@ impl EngineOptions {
             workers: 1,
             process: process.into(),
             snapshot_every: Duration::from_secs(10),
+            anchor_every: Duration::from_secs(3_600),
+            anchor_keep: Duration::from_secs(48 * 3_600),
             position_every: Duration::from_secs(5),
             heartbeat_every: Duration::from_secs(1),
             tick_every: Duration::from_secs(5),

@@ -1,30 +1,36 @@
 //! What a new owner starts from: the newest readable snapshot, and the place in the log behind it.
 
+use crate::anchors::Anchors;
 use crate::commit::Tenure;
 use crate::error::EngineError;
 use crate::health::Register;
+use crate::options::EngineOptions;
 use crate::ownership::stream_of;
 use crate::snapshot;
-use bus::SharedBus;
+use crate::whole::is_whole_behind;
 use stages::dataflow::LogState;
-use stages::subject::Subjects;
+use stages::wire::SnapshotRef;
 
 /// Where a log starts.
 pub(crate) struct Start {
     pub state: LogState,
     /// Last entry the state contains.
     pub after: u64,
+    /// Snapshots that stay.
+    pub anchors: Anchors,
 }
 
 /// Finds out where the log of `tenure` starts. A snapshot that cannot be read is passed over for the one before
-/// it, and that for the log itself if nothing of it has expired; else this refuses.
+/// it, that for the newest anchor behind which nothing of the log has expired, and that for the log itself if
+/// nothing of it has; else this refuses.
 pub(crate) async fn start(
-    bus: &SharedBus,
-    subjects: &Subjects,
+    options: &EngineOptions,
     register: &Register,
     tenure: &Tenure,
 ) -> Result<Start, EngineError> {
+    let EngineOptions { bus, subjects, anchor_every, anchor_keep, .. } = options;
     let (log, record) = (tenure.log, &tenure.record);
+    let anchors = Anchors::load(bus, subjects, log, (*anchor_every, *anchor_keep)).await?;
     let stream = bus.state(stream_of(log)).await?;
     if stream.last < record.position {
         return Err(EngineError::Unrecoverable {
@@ -36,28 +42,37 @@ pub(crate) async fn start(
             remedy: "restore the stream, or start with fresh streams under another prefix",
         });
     }
+    let whole = async |position| {
+        is_whole_behind(bus, subjects, stream_of(log), position, stream.last).await
+    };
     let mut unreadable = None;
-    for reference in [&record.snapshot, &record.snapshot_before].into_iter().flatten() {
-        match snapshot::load(bus, subjects, log, reference).await {
+    let named = [&record.snapshot, &record.snapshot_before].into_iter().flatten().cloned();
+    let kept = anchors.newest_first().filter(|anchor| anchor.stages == stages::VERSION);
+    let kept = kept.map(|anchor| anchor.snapshot.clone());
+    let places: Vec<SnapshotRef> = named.chain(kept).collect();
+    for (index, reference) in places.into_iter().enumerate() {
+        // Those the record names are the newest there are; what is behind them may be gone, and is told as a hole.
+        if index > 1 && !whole(reference.position).await? {
+            break;
+        }
+        match snapshot::load(bus, subjects, log, &reference).await {
             Ok(chunks) => {
-                let snapshot = Some(chunks);
-                let state =
-                    LogState { log, created: stream.created, now: reference.time, snapshot };
-                return Ok(Start { state, after: reference.position });
+                let (now, snapshot) = (reference.time, Some(chunks));
+                let state = LogState { log, created: stream.created, now, snapshot };
+                return Ok(Start { state, after: reference.position, anchors });
             }
             Err(EngineError::Bus(error)) => return Err(error.into()),
             Err(error) => {
                 register.trouble(error.to_string());
-                unreadable = Some(error);
+                unreadable = unreadable.or(Some(error));
             }
         }
     }
-    match unreadable {
-        Some(error) if stream.first > 1 => Err(error),
-        _ => {
-            let state =
-                LogState { log, created: stream.created, now: stream.created, snapshot: None };
-            Ok(Start { state, after: 0 })
-        }
+    if let Some(error) = unreadable
+        && !whole(0).await?
+    {
+        return Err(error);
     }
+    let state = LogState { log, created: stream.created, now: stream.created, snapshot: None };
+    Ok(Start { state, after: 0, anchors })
 }

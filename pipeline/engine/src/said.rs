@@ -75,7 +75,7 @@ pub(crate) async fn find(
 
 /// Whether what stands on `subject` is an output of `log`. What is neither a shard's nor an owner's record is the
 /// desk's, so that a new kind of output need not be named here.
-fn says(subjects: &Subjects, log: LogId, subject: &[u8]) -> bool {
+pub(crate) fn says(subjects: &Subjects, log: LogId, subject: &[u8]) -> bool {
     match log {
         LogId::Shard(shard) => subject == subjects.transition(shard).as_bytes(),
         LogId::Desk => !["transition.", "commit.", "own."]

@@ -1,8 +1,9 @@
 //! Snapshots: a log's state in `OPS_STATE`, named by the commit record once every chunk is stored.
 //!
 //! Subjects carry an id no other upload has, so a zombie can only leave garbage, never damage what is named. The two
-//! newest are kept: one to start from, one in case it cannot be read.
+//! newest are kept: one to start from, one in case it cannot be read. One an hour stays for longer ([`crate::anchors`]).
 
+use crate::anchors::Anchors;
 use crate::error::EngineError;
 use crate::patience::Patience;
 use bus::{BusError, Outgoing, SharedBus, Stream};
@@ -12,7 +13,8 @@ use stages::log::LogId;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{CommitRecord, SnapshotRef};
-use tokio::task::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Largest message of a snapshot: half of the server's default limit.
 const PIECE_MAX: usize = 512 << 10;
@@ -42,15 +44,31 @@ pub(crate) struct Snapshots {
     uploading: Option<JoinHandle<Result<SnapshotRef, BusError>>>,
     /// Taken while another was on its way.
     waiting: Option<Upload>,
+    /// Those that stay; away while their list is being stored.
+    anchors: Arc<Mutex<Option<Anchors>>>,
+    anchoring: JoinSet<()>,
     bus: SharedBus,
     subjects: Subjects,
 }
 
 impl Snapshots {
-    pub fn new(bus: SharedBus, subjects: Subjects, record: &CommitRecord) -> Self {
-        let (newest, before) = (record.snapshot.clone(), record.snapshot_before.clone());
-        let (obsolete, uploading, waiting) = (Vec::new(), None, None);
-        Self { newest, before, obsolete, uploading, waiting, bus, subjects }
+    pub fn new(
+        bus: SharedBus,
+        subjects: Subjects,
+        record: &CommitRecord,
+        anchors: Anchors,
+    ) -> Self {
+        Self {
+            newest: record.snapshot.clone(),
+            before: record.snapshot_before.clone(),
+            obsolete: Vec::new(),
+            uploading: None,
+            waiting: None,
+            anchors: Arc::new(Mutex::new(Some(anchors))),
+            anchoring: JoinSet::new(),
+            bus,
+            subjects,
+        }
     }
 
     /// Stores a snapshot beside everything else; a newer one replaces one that has not begun.
@@ -92,19 +110,44 @@ impl Snapshots {
         }
     }
 
-    /// A record was committed: what it does not name is removed.
+    /// A record was committed: what it does not name is removed, unless it stays as an anchor.
     pub fn committed(&mut self, log: LogId, record: &CommitRecord) {
         if record.snapshot != self.newest {
             return;
         }
-        for gone in std::mem::take(&mut self.obsolete) {
-            let (bus, subject) = (self.bus.clone(), all_pieces(&self.subjects, log, &gone.id));
-            tokio::spawn(async move {
-                if let Err(error) = bus.purge(Stream::State, &subject, 0).await {
-                    tracing::warn!(%error, subject, "an old snapshot stays behind");
-                }
-            });
+        for snapshot in std::mem::take(&mut self.obsolete) {
+            if let Some((list, gone)) = self.anchored(&snapshot) {
+                self.store_anchors(log, list, gone);
+                continue;
+            }
+            let (bus, subjects) = (self.bus.clone(), self.subjects.clone());
+            tokio::spawn(async move { remove(&bus, &subjects, log, &snapshot).await });
         }
+    }
+
+    /// The list with this snapshot on it and what goes instead, if it is time for another anchor.
+    fn anchored(&self, snapshot: &SnapshotRef) -> Option<(Anchors, Vec<SnapshotRef>)> {
+        let mut anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = anchors.as_mut()?.offer(snapshot)?;
+        Some((anchors.take()?, gone))
+    }
+
+    /// Stores the list, then removes what is not on it any more.
+    fn store_anchors(&mut self, log: LogId, mut list: Anchors, gone: Vec<SnapshotRef>) {
+        let (bus, subjects) = (self.bus.clone(), self.subjects.clone());
+        let anchors = self.anchors.clone();
+        while self.anchoring.try_join_next().is_some() {}
+        self.anchoring.spawn(async move {
+            match list.store(&bus, &subjects, log).await {
+                Ok(()) => {
+                    for snapshot in gone {
+                        remove(&bus, &subjects, log, &snapshot).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%log, %error, "the list of anchors was not stored"),
+            }
+            *anchors.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+        });
     }
 }
 
@@ -113,6 +156,13 @@ impl Drop for Snapshots {
         if let Some(uploading) = &self.uploading {
             uploading.abort();
         }
+    }
+}
+
+async fn remove(bus: &SharedBus, subjects: &Subjects, log: LogId, snapshot: &SnapshotRef) {
+    let subject = all_pieces(subjects, log, &snapshot.id);
+    if let Err(error) = bus.purge(Stream::State, &subject, 0).await {
+        tracing::warn!(%error, subject, "an old snapshot stays behind");
     }
 }
 

@@ -11,7 +11,8 @@ use crate::settings::{Plan, Rule};
 use crate::time::{Span, Time};
 use crate::wire::{
     Command, Evidence, Forbidden, LedgerRecord, LedgerState, Reason, RollbackEvent,
-    RollbackOutcome, RollbackState, SCHEMA, Verdict, Verified, Withdraw, WithdrawKind,
+    RollbackOutcome, RollbackState, SCHEMA, Verdict, Verified, VerifyRequest, Withdraw,
+    WithdrawKind,
 };
 use std::sync::Arc;
 
@@ -121,7 +122,13 @@ impl Desk {
             Effect::Order => self.order(&rule, &incident, &rollback),
             Effect::Wish(kind) => {
                 let (plan, incident) = (rollback.plan.clone(), incident.id.clone());
-                let wish = Withdraw { schema: SCHEMA, plan, incident, kind: *kind };
+                let wish = Withdraw {
+                    schema: SCHEMA,
+                    plan,
+                    incident,
+                    kind: *kind,
+                    position: self.state.position,
+                };
                 let subject = self.subjects.rollback(&rollback.plan, "withdraw");
                 self.out.push(Output::commit(subject, &wish));
             }
@@ -228,7 +235,10 @@ impl Desk {
         // verdict makes it inconclusive.
         let Some(plan) = act::plan(&self.state, &rollback.plan) else { return };
         let ended = rollback.ended.unwrap_or(self.state.now);
-        let request = verify::request(rule, &plan, incident, ended);
+        let request = VerifyRequest {
+            position: self.state.position,
+            ..verify::request(rule, &plan, incident, ended)
+        };
         let shard = self.subjects.shard_of(&rule.metric, self.shards);
         self.out.push(Output::commit(self.subjects.request(shard), &request));
     }

@@ -22,7 +22,7 @@ fn until(plan: &Plan, ended: Time) -> Time {
     ended.plus(plan.verify.settle).plus(plan.verify.within)
 }
 
-/// What the shard is asked.
+/// What the shard is asked, by an entry that the caller knows.
 pub fn request(rule: &Rule, plan: &Plan, incident: &Incident, ended: Time) -> VerifyRequest {
     VerifyRequest {
         schema: SCHEMA,
@@ -34,5 +34,6 @@ pub fn request(rule: &Rule, plan: &Plan, incident: &Incident, ended: Time) -> Ve
         hold: plan.verify.hold,
         until: until(plan, ended),
         min_samples: plan.verify.min_samples,
+        position: 0,
     }
 }

@@ -252,7 +252,8 @@ impl Shard {
         }
         if self.place.is_first() {
             self.speaker.phase = Phase::Hole;
-            let gap = DataGap { schema: SCHEMA, from, to, length: hole, lost: None };
+            let position = self.speaker.position;
+            let gap = DataGap { schema: SCHEMA, from, to, length: hole, position, lost: None };
             self.speaker.event(to, ("", ""), &ShardEvent::DataGap(gap));
         }
     }
@@ -316,7 +317,8 @@ impl Shard {
     fn notice(&mut self, now: Time, kind: &str, subject: &str, text: String) {
         let (kind, subject) = (kind.to_owned(), subject.to_owned());
         let about = subject.clone();
-        let notice = Notice { schema: SCHEMA, time: now, kind, subject, text };
+        let position = self.speaker.position;
+        let notice = Notice { schema: SCHEMA, time: now, position, kind, subject, text };
         self.speaker.event(now, (&about, ""), &ShardEvent::Notice(notice));
     }
 }

@@ -45,6 +45,24 @@ pub struct SnapshotRef {
     pub sha256: String,
 }
 
+/// `ops.state.<log>.anchors.0`: the snapshots that are kept for audits and as a last resort, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AnchorList {
+    /// Version of this shape.
+    pub schema: u32,
+    /// Oldest first.
+    pub anchors: Vec<Anchor>,
+}
+
+/// A snapshot that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Anchor {
+    /// Version of the stages that made it.
+    pub stages: u32,
+    /// Which.
+    pub snapshot: SnapshotRef,
+}
+
 /// `ops.own.<log>`: whose log it is. Its stream sequence is the fence of every commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OwnRecord {

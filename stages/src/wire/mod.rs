@@ -12,7 +12,7 @@ pub mod rollback;
 pub mod shard_event;
 
 pub use alert::{AlertEvent, AlertState};
-pub use commit::{CommitRecord, OwnRecord, SnapshotRef};
+pub use commit::{Anchor, AnchorList, CommitRecord, OwnRecord, SnapshotRef};
 pub use intent::{Delivery, DeliveryState, Folded, Intent, Reason};
 pub use people::{Ack, Approve, Change, Close, Freeze, Look, Silence, Unlock};
 pub use relay::{Relayed, Source};

@@ -262,6 +262,9 @@ pub struct Withdraw {
     pub incident: String,
     /// What for.
     pub kind: WithdrawKind,
+    /// Position of the entry that caused it; 0 in what older versions said.
+    #[serde(default)]
+    pub position: u64,
 }
 
 /// Why a command is withdrawn.
@@ -296,6 +299,9 @@ pub struct VerifyRequest {
     pub until: Time,
     /// Samples it needs to say anything.
     pub min_samples: u64,
+    /// Position of the entry that caused it; 0 in what older versions said.
+    #[serde(default)]
+    pub position: u64,
 }
 
 /// What a verification found.

@@ -219,6 +219,9 @@ pub struct DataGap {
     pub to: Time,
     /// Its length; all clocks froze over it.
     pub length: Span,
+    /// Position of the step behind it; 0 in what older versions said.
+    #[serde(default)]
+    pub position: u64,
     /// Sequences that are gone from the stream, first and last; none where only time is missing.
     pub lost: Option<(u64, u64)>,
 }
@@ -230,6 +233,9 @@ pub struct Notice {
     pub schema: u32,
     /// Log time.
     pub time: Time,
+    /// Position of the step that caused it; 0 in what older versions said.
+    #[serde(default)]
+    pub position: u64,
     /// What kind: `series_limit`, `source_late`, `source_future`, `settings_refused`.
     pub kind: String,
     /// What it is about, for instance a metric.

@@ -3,7 +3,8 @@
 use crate::support::{said_by, subjects};
 use crate::world::Truth;
 use bus::memory::MemoryBus;
-use bus::{Bus, Message, Stream};
+use bus::{Bus, Message, SharedBus, Stream};
+use engine::{AuditOptions, audit};
 use serde_json::Value;
 use stages::dataflow::{Dataflow, Feed, LogState, Round};
 use stages::log::{Entry, LogId, Step, Stepper};
@@ -31,6 +32,7 @@ pub async fn judge(bus: &MemoryBus, shards: u32, truth: &Truth) -> Result<Counts
     let events = bus.messages(Stream::Events);
     for log in (0..shards).map(LogId::Shard).chain([LogId::Desk]) {
         said_what_its_log_says(bus, &events, log, shards).await?;
+        from_a_snapshot_too(bus, log, shards).await?;
     }
     let bodies = |subject: &str| -> Vec<Value> {
         let found = events.iter().filter(|message| {
@@ -124,6 +126,20 @@ async fn said_what_its_log_says(
         ));
     }
     Ok(())
+}
+
+/// The product's own audit, which begins at a snapshot in the middle, comes to the same verdict.
+async fn from_a_snapshot_too(bus: &MemoryBus, log: LogId, shards: u32) -> Result<(), String> {
+    let middle = bus.messages(Stream::Events);
+    let since = middle[middle.len() / 2].time;
+    let bus: SharedBus = Arc::new(bus.clone());
+    let options = AuditOptions { bus, subjects: subjects(), shards, since };
+    let found = audit(&options, log, &mut |_, _| ()).await.map_err(|error| error.to_string())?;
+    match found.difference {
+        Some(difference) => Err(format!("the audit of log {log} finds {difference:#?}")),
+        None if !found.unproven.is_empty() => Err(format!("not proven: {:#?}", found.unproven)),
+        None => Ok(()),
+    }
 }
 
 fn steps_of(bus: &MemoryBus, log: LogId, created: stages::time::Time) -> Vec<Step> {

@@ -175,6 +175,7 @@ impl Process {
     fn options(&self, bus: SharedBus) -> EngineOptions {
         EngineOptions {
             snapshot_every: Duration::from_secs(2),
+            anchor_every: Duration::from_secs(6),
             position_every: Duration::from_secs(1),
             heartbeat_every: Duration::from_millis(500),
             tick_every: Duration::from_secs(2),

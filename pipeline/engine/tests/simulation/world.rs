@@ -75,6 +75,7 @@ pub fn settings(revision: u64) -> Settings {
     settings.rules = [county, many, other].map(Arc::new).into();
     let mut plan = (*settings.plans[0]).clone();
     (plan.cooldown, plan.not_after) = (Span::from_secs(3), Span::from_secs(8));
+    plan.verify.within = Span::from_secs(8);
     settings.plans = vec![Arc::new(plan)];
     let mut receiver = (*settings.receivers[0]).clone();
     (receiver.budget.refill, receiver.budget.digest_every) =

@@ -1,0 +1,118 @@
+//! `ops audit`: proves what was said, from the logs.
+
+use crate::cli::{AuditCommand, Format, UpOptions};
+use crate::exit::{Failure, Kind};
+use crate::{connect, load};
+use bus::accounts::Role;
+use engine::{Audit, AuditOptions};
+use serde_json::json;
+use stages::log::LogId;
+use stages::time::{Span, Time};
+use std::io::{IsTerminal, Write as _};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs one of them.
+pub async fn run(command: AuditCommand, format: Format) -> Result<(), Failure> {
+    let AuditCommand::Verify { since, options } = command;
+    let since = Span::parse(&since).map_err(|error| Failure::new(Kind::Usage, error))?;
+    let audits = verify(&options, since).await?;
+    let different = audits.iter().filter(|audit| audit.difference.is_some()).count();
+    match format {
+        Format::Json => println!("{}", json!({ "good": different == 0, "logs": audits })),
+        Format::Text => audits.iter().for_each(print),
+    }
+    if different == 0 {
+        return Ok(());
+    }
+    let text = format!("{different} of {} logs do not say what was said", audits.len());
+    Err(Failure::new(Kind::Unhealthy, text))
+}
+
+async fn verify(options: &UpOptions, since: Span) -> Result<Vec<Audit>, Failure> {
+    let loaded = load::load(options)?;
+    let connection = connect::existing(&loaded.ops).await?;
+    let shards = loaded.ops.bus.shards;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = Time(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+    let with = AuditOptions {
+        bus: connection.in_role(Role::Admin).await?,
+        subjects: connection.subjects.clone(),
+        shards,
+        since: now.minus(since),
+    };
+    let mut audits = Vec::new();
+    for log in (0..shards).map(LogId::Shard).chain([LogId::Desk]) {
+        let mut bar = Bar::new(log);
+        let audit = engine::audit(&with, log, &mut |done, whole| bar.show(done, whole)).await;
+        bar.end();
+        audits.push(audit.map_err(connect::engine_failed)?);
+    }
+    Ok(audits)
+}
+
+/// How far it is, on a terminal.
+struct Bar {
+    log: LogId,
+    began: Instant,
+    shown: Option<Instant>,
+}
+
+impl Bar {
+    fn new(log: LogId) -> Self {
+        Self { log, began: Instant::now(), shown: None }
+    }
+
+    fn show(&mut self, done: u64, whole: u64) {
+        let due = self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY);
+        if !due || !std::io::stderr().is_terminal() {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let part = done as f64 / whole.max(1) as f64;
+        let rate = done as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+        let full = "#".repeat((part * 30.0) as usize);
+        let percent = part * 100.0;
+        eprint!("\rlog {}: [{full:<30}] {percent:3.0} %  {rate:.0} entries/s ", self.log);
+        let _ = std::io::stderr().flush();
+    }
+
+    fn end(&self) {
+        if self.shown.is_some() {
+            eprint!("\r{:78}\r", "");
+        }
+    }
+}
+
+fn print(audit: &Audit) {
+    let Audit { log, proven, entries, by_owner, .. } = audit;
+    let (Some((from, _)), Some((to, _))) = (audit.from, audit.to) else {
+        println!("log {log}: nothing to prove");
+        return show_unproven(audit);
+    };
+    println!("log {log}: {proven} events proven, {entries} entries replayed, from {from} to {to}");
+    if *by_owner > 0 {
+        println!(
+            "  {by_owner} events are their owner's own words: holes it met, logs that stood still"
+        );
+    }
+    show_unproven(audit);
+    let Some(difference) = &audit.difference else { return };
+    let (behind, up_to) = difference.entries;
+    println!("  DIFFERENT: what follows from entries {behind} (exclusive) to {up_to} of the log");
+    let shown = |side: &Option<(String, String)>| match side {
+        Some((subject, body)) => format!("{subject} {body}"),
+        None => "nothing".to_owned(),
+    };
+    println!("    the log says  {}", shown(&difference.recomputed));
+    let at = difference.sequence.map(|at| format!(" (sequence {at})")).unwrap_or_default();
+    println!("    the bus has   {}{at}", shown(&difference.found));
+}
+
+fn show_unproven(audit: &Audit) {
+    for span in &audit.unproven {
+        println!("  not proven from {} to {}: {}", span.from, span.to, span.why);
+    }
+}
