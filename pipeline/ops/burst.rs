@@ -5,13 +5,14 @@
 //! flips the flag back, so the recovery the board shows is real. `clients/python/send_burst.py` plays the
 //! same story through the Python client.
 
+mod send;
+
 use crate::exit::Failure;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 
@@ -19,8 +20,6 @@ use tokio::time::{interval, sleep};
 const METRIC: &str = "county_api_ms";
 /// Ten call starts a second.
 const CALL_EVERY: Duration = Duration::from_millis(100);
-/// Measured calls are sent on this often.
-const SEND_EVERY: Duration = Duration::from_millis(500);
 /// Slow for this long without a rollback: something is wrong, say what.
 const SLOW_MAX: Duration = Duration::from_secs(90);
 /// Longest wait for the collector to take the last samples.
@@ -45,16 +44,43 @@ pub struct BurstOptions {
 
 /// Plays the story once.
 pub async fn run(options: BurstOptions) -> Result<(), Failure> {
-    let (measured, calls) = mpsc::channel(1024);
-    let sender = tokio::spawn(send(options.url.clone(), calls));
+    let url = options.url.trim_end_matches('/').to_owned();
+    send::reach(&url).await?;
     let flag = Flag(options.data.join("docket_rule"));
-    flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
+    let (measured, calls) = mpsc::channel(1024);
+    let mut sender = tokio::spawn(send::send(url.clone(), calls));
+    let rolled_back = tokio::select! {
+        told = tell(&options, &flag, measured) => {
+            told.map_err(|error| Failure::data(&options.data, &error))?
+        }
+        // Nobody hears the rest: the service is healed, and the reason said now.
+        ended = &mut sender => {
+            flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
+            ended.context("the sender stopped")??;
+            return Err(Failure::story("the sender ended before the story did".to_owned()));
+        }
+    };
+    let sent = tokio::time::timeout(DRAIN_MAX, sender).await;
+    let sent = sent.context("the collector took too long")?.context("the sender stopped")??;
+    if rolled_back {
+        eprintln!("{sent} calls reported to {url}");
+        return Ok(());
+    }
+    let why = why_no_rollback(&url).await;
+    Err(Failure::story(format!("no rollback within {} s: {why}", SLOW_MAX.as_secs())))
+}
 
+/// Healthy, slow, healthy again; whether the rollback came.
+async fn tell(
+    options: &BurstOptions,
+    flag: &Flag,
+    measured: mpsc::Sender<Call>,
+) -> std::io::Result<bool> {
     let progress = spinner();
-    let mut loops =
-        Loop { flag: &flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
+    let mut loops = Loop { flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
+    flag.set("off")?;
     loops.play("healthy", Duration::from_secs(options.healthy), |_| true).await;
-    flag.set("on").map_err(|error| Failure::data(&options.data, &error))?;
+    flag.set("on")?;
     loops.say("the Friday-only docket rule is live: calls take 1 500 ms");
     let began = Instant::now();
     loops.play("slow", SLOW_MAX, |flag| flag.is_on()).await;
@@ -63,18 +89,10 @@ pub async fn run(options: BurstOptions) -> Result<(), Failure> {
         loops.say(&format!("rolled back after {} s of slow calls", began.elapsed().as_secs()));
         loops.play("recovered", Duration::from_secs(options.recovered), |_| true).await;
     } else {
-        flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
+        flag.set("off")?;
     }
     loops.progress.finish_and_clear();
-    drop(loops);
-    let sent = tokio::time::timeout(DRAIN_MAX, sender).await;
-    let sent = sent.context("the collector took too long")?.context("the sender stopped")??;
-    if rolled_back {
-        eprintln!("{sent} calls reported to {}", options.url);
-        return Ok(());
-    }
-    let why = why_no_rollback(&options.url).await;
-    Err(Failure::story(format!("no rollback within {} s: {why}", SLOW_MAX.as_secs())))
+    Ok(rolled_back)
 }
 
 /// The file whose word makes calls slow; the rollback script rewrites it.
@@ -152,68 +170,6 @@ fn spinner() -> ProgressBar {
     bar.set_style(ProgressStyle::default_spinner());
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
-}
-
-/// Sends calls on in numbered batches, so that a repeated one counts once; returns how many were taken.
-async fn send(url: String, mut calls: mpsc::Receiver<Call>) -> anyhow::Result<u64> {
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-    let client = format!("burst-{}", std::process::id());
-    let (mut number, mut sent, mut open) = (0_u64, 0_u64, true);
-    while open {
-        sleep(SEND_EVERY).await;
-        let mut batch = Vec::new();
-        loop {
-            match calls.try_recv() {
-                Ok(call) => batch.push(sample(&call)),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    open = false;
-                    break;
-                }
-            }
-        }
-        if batch.is_empty() {
-            continue;
-        }
-        number += 1;
-        sent += batch.len() as u64;
-        post(&http, &url, (&client, number), &json!(batch)).await?;
-    }
-    Ok(sent)
-}
-
-fn sample(call: &Call) -> serde_json::Value {
-    let ended = call.ended.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let took = call.took.as_secs_f64() * 1000.0;
-    json!({ "name": METRIC, "ts": ended.as_millis() as u64, "val": (took * 10.0).round() / 10.0 })
-}
-
-/// Posts one batch, again and again while the collector says "later".
-async fn post(
-    http: &reqwest::Client,
-    url: &str,
-    (client, number): (&str, u64),
-    batch: &serde_json::Value,
-) -> anyhow::Result<()> {
-    const TRIES: u32 = 20;
-    for _ in 0..TRIES {
-        let request = http.post(format!("{url}/metric")).json(batch);
-        let request = request.header("Ops-Client", client).header("Ops-Batch", number.to_string());
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) if matches!(answer.status().as_u16(), 429 | 503) => {}
-            Ok(answer) => {
-                let status = answer.status();
-                anyhow::bail!("the collector refused: {status} {}", answer.text().await?)
-            }
-            Err(error) if error.is_connect() => {
-                anyhow::bail!("nothing listens on {url}: start `ops lab` first")
-            }
-            Err(_) => {}
-        }
-        sleep(SEND_EVERY).await;
-    }
-    anyhow::bail!("the collector at {url} did not take a batch in {TRIES} tries")
 }
 
 /// The last thing the desk said about a rollback, for a story that had none.

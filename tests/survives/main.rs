@@ -6,6 +6,7 @@
 //! (`events.rs`), and who was told is asked of a receiver inside the test (`hook.rs`).
 
 mod apart;
+mod burst;
 mod events;
 mod hook;
 mod kill;
