@@ -99,8 +99,9 @@ impl House {
         });
         let agent = agent.await.expect("the agent starts");
         let settings = settings(probes);
-        apply_settings(&admin, &subjects, &settings).await.expect("settings are stored");
-        let in_force = wait_in_force(&admin, &subjects, 1, &settings.revision, PATIENCE).await;
+        let applied = apply_settings(&admin, &subjects, &settings).await;
+        let wanted = (&*settings.revision, applied.expect("settings are stored"));
+        let in_force = wait_in_force(&admin, &subjects, 1, wanted, PATIENCE).await;
         in_force.expect("settings are in force");
         let alerts = alerts(connect(&server, Role::Board).await).await;
         let engine = engine.expect("the engine starts");

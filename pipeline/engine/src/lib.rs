@@ -35,7 +35,7 @@ mod snapshot;
 mod ticks;
 mod withdraw;
 
-pub use apply::{Applied, apply_settings, current_settings, wait_in_force};
+pub use apply::{Applied, InForce, apply_settings, current_settings, wait_in_force};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing};
