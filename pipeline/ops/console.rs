@@ -1,10 +1,10 @@
 //! The lines a person reads in the terminal of `ops lab` and `ops up`: what the desk said, one line a fact.
 //!
-//! Times are local; values are the current level, the window's mean stands in the evidence.
+//! Times are local; numbers are worded by the desk, like those of a page: the current level where the rule watches one,
+//! else its statistic.
 
 use bus::{SharedBus, Stream};
 use jiff::tz::TimeZone;
-use stages::number;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{AlertEvent, AlertState, Forbidden, RollbackEvent, RollbackState};
@@ -17,13 +17,13 @@ const ARROW: usize = 44;
 /// The line for an alert event; none for what only machines care about.
 pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
     let clock = clock(event.time, zone);
-    let AlertEvent { metric, unit, threshold, .. } = event;
+    let metric = &event.metric;
     let group: Vec<String> =
         event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let subject =
         if group.is_empty() { metric.clone() } else { format!("{metric}{{{}}}", group.join(",")) };
-    let level =
-        event.level.map_or_else(|| "no data".to_owned(), |level| number::with_unit(level, unit));
+    let seen = event.reading.as_deref().unwrap_or("no data");
+    let limit = event.limit.as_deref().map(|limit| format!(" ({limit})")).unwrap_or_default();
     let detail = event.detail.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
     let line = match event.state {
         AlertState::Fired => {
@@ -32,18 +32,13 @@ pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
                 None if event.notified.is_empty() => "nobody to tell".to_owned(),
                 None => "paging…".to_owned(),
             };
-            format!("ALERT {subject} {level} (threshold {})  → {told}", number::plain(*threshold))
+            format!("ALERT {subject} {seen}{limit}  → {told}")
         }
-        AlertState::FiredAgain => {
-            format!(
-                "ALERT {subject} {level} (threshold {})  in breach again",
-                number::plain(*threshold)
-            )
-        }
-        AlertState::Resolved => format!("ALERT_RESOLVED  {subject} back to {level}"),
+        AlertState::FiredAgain => format!("ALERT {subject} {seen}{limit}  in breach again"),
+        AlertState::Resolved => format!("ALERT_RESOLVED  {subject} back to {seen}"),
         AlertState::Closed => format!("ALERT_CLOSED  {subject}{detail}"),
         AlertState::NoData => format!("NO_DATA  {subject}"),
-        AlertState::Flapping => format!("FLAPPING  {subject} {level}"),
+        AlertState::Flapping => format!("FLAPPING  {subject} {seen}"),
         AlertState::Acknowledged => format!("ACK  {subject}{detail}"),
         AlertState::Notice => format!("NOTICE  {}", event.detail.as_deref().unwrap_or(&event.rule)),
         AlertState::Pending | AlertState::Recovering | AlertState::Calm => return None,
@@ -150,7 +145,7 @@ mod tests {
         Time::from_millis((16 * 60 + minute) * 60_000)
     }
 
-    fn alert(state: AlertState, minute: i64, level: f64) -> AlertEvent {
+    fn alert(state: AlertState, minute: i64, reading: &str) -> AlertEvent {
         AlertEvent {
             schema: SCHEMA,
             state,
@@ -165,9 +160,11 @@ mod tests {
             axis: Axis::Firing,
             data: DataFlag::Fresh,
             cause: None,
-            level: Some(level),
+            level: Some(150.0),
             threshold: 1000.0,
             unit: "ms".into(),
+            reading: Some(reading.into()),
+            limit: Some("threshold 1000".into()),
             evidence: Evidence::default(),
             runbook: None,
             labels: Default::default(),
@@ -202,10 +199,10 @@ mod tests {
     fn friday_4pm_reads_as_the_brief_has_it() {
         let zone = TimeZone::UTC;
         let lines: Vec<String> = [
-            alert_line(&alert(AlertState::Fired, 7, 1580.2), &zone),
+            alert_line(&alert(AlertState::Fired, 7, "1580 ms"), &zone),
             rollback_line(&rollback(RollbackState::Proposed, 7), &zone),
             rollback_line(&rollback(RollbackState::Succeeded, 7), &zone),
-            alert_line(&alert(AlertState::Resolved, 8, 111.8), &zone),
+            alert_line(&alert(AlertState::Resolved, 8, "112 ms"), &zone),
         ]
         .into_iter()
         .flatten()
@@ -222,9 +219,10 @@ mod tests {
 
     #[test]
     fn an_alert_nobody_hears_says_so() {
-        let mut silenced = alert(AlertState::Fired, 7, 1580.0);
+        let mut silenced = alert(AlertState::Fired, 7, "p99 4000 ms");
         silenced.untold = Some("silenced".into());
         let line = alert_line(&silenced, &TimeZone::UTC).unwrap();
-        assert!(line.ends_with("→ not sent: silenced"), "{line}");
+        let told = "[16:07] ALERT county_api_ms p99 4000 ms (threshold 1000)  → not sent: silenced";
+        assert_eq!(line, told);
     }
 }
