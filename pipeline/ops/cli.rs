@@ -32,8 +32,13 @@ pub enum Format {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run HMS-OPS: all roles, or some; supervises a local NATS server when given none
+    ///
+    /// On SIGHUP the notifier reads again whom it reaches where: receivers, roster, pacing, mail server. Rules and plans
+    /// stay as they are in force; `ops rules apply` changes them, and new receivers are found without a signal.
     Up(UpOptions),
     /// Run the lab: everything in one process, on a local NATS server, with the settings of this folder
+    ///
+    /// The files are applied at start and on SIGHUP.
     Lab(UpOptions),
     /// Play the slow county service against the lab
     Burst(BurstOptions),

@@ -4,15 +4,14 @@ use crate::cli::{Format, UpOptions};
 use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
-use crate::{console, load};
+use crate::{console, load, reload};
 use axum::Router;
-use bus::{SharedBus, accounts};
+use bus::accounts;
 use collector::{CollectorLimits, CollectorOptions, Token};
 use engine::{Engine, EngineOptions, current_settings};
 use notify::{Notifier, NotifierOptions, Retry};
 use rollback::{Agent, AgentOptions};
 use settings::{Loaded, OpsConfig, Role};
-use stages::subject::Subjects;
 use stages::subject::fnv1a_32;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the process is started as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// For real: files are applied only to a bus that has no settings yet.
+    /// For real: files are applied only to a bus that has no settings yet. SIGHUP reads what stays at the edge.
     Up,
     /// The lab: files are applied at every start and on SIGHUP.
     Lab,
@@ -55,7 +54,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
         announce(&loaded, format);
-        until_told_to_stop(&options, &connection, occasion).await;
+        until_told_to_stop(&options, &connection, &running.parts, occasion).await;
     }
     take_down(running, (server, stop)).await;
     connection.close().await;
@@ -154,7 +153,15 @@ async fn start(
     }
     if ops.roles.contains(&Role::Notifier) {
         let bus = connect(accounts::Role::Notifier).await?;
-        parts.notifier.set(start_notifier(loaded, bus, subjects.clone())?);
+        let notifier = Notifier::start(NotifierOptions {
+            bus,
+            subjects: subjects.clone(),
+            contacts: reload::contacts(loaded),
+            read_again: Some(reload::read_again(options)),
+            outbox: Some(ops.data.join("outbox")),
+            retry: Retry::default(),
+        });
+        parts.notifier.set(notifier.map_err(reload::not_usable)?);
     }
     if ops.roles.contains(&Role::Agent) {
         let agent = Agent::start(AgentOptions {
@@ -179,26 +186,6 @@ async fn start(
         board = Some(running);
     }
     Ok(Running { parts, routes, _board: board })
-}
-
-fn start_notifier(
-    loaded: &Loaded,
-    bus: SharedBus,
-    subjects: Subjects,
-) -> Result<Notifier, Failure> {
-    let ops = &loaded.ops;
-    let started = Notifier::start(NotifierOptions {
-        bus,
-        subjects,
-        endpoints: loaded.endpoints.clone(),
-        config: ops.notify.clone(),
-        fallback: loaded.settings.fallback_receiver.clone(),
-        outbox: Some(ops.data.join("outbox")),
-        board_url: ops.public_url.clone(),
-        late_after: loaded.settings.limits.notify_max_age.as_std(),
-        retry: Retry::default(),
-    });
-    started.map_err(|error| Failure::new(Kind::Settings, error.to_string()))
 }
 
 /// The collector's token, if one is asked for.
@@ -267,7 +254,12 @@ fn announce(loaded: &Loaded, format: Format) {
     }
 }
 
-async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasion: Occasion) {
+async fn until_told_to_stop(
+    options: &UpOptions,
+    connection: &Connection,
+    parts: &Parts,
+    occasion: Occasion,
+) {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
     let [mut terminate, mut interrupt, mut hangup] =
         kinds.map(|kind| signal(kind).expect("signals can be listened for"));
@@ -275,26 +267,8 @@ async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasi
         tokio::select! {
             _ = terminate.recv() => return,
             _ = interrupt.recv() => return,
-            _ = hangup.recv() => {
-                if occasion == Occasion::Lab {
-                    reload(options, connection).await;
-                }
-            }
+            _ = hangup.recv() => reload::hung_up(options, connection, parts, occasion).await,
         }
-    }
-}
-
-/// Applies the files again; refused ones change nothing and say why.
-async fn reload(options: &UpOptions, connection: &Connection) {
-    let applied = async {
-        let loaded = load::load(options)?;
-        let revision = load::revision(&loaded, "ops", "applied on SIGHUP");
-        connect::apply(connection, &revision, loaded.ops.bus.shards).await?;
-        Ok::<_, Failure>(revision.revision)
-    };
-    match applied.await {
-        Ok(revision) => tracing::info!(revision, "settings are in force"),
-        Err(failure) => tracing::error!("{failure}"),
     }
 }
 

@@ -13,6 +13,7 @@ mod kill;
 mod load;
 mod outage;
 mod plans;
+mod receivers;
 mod rules;
 mod server;
 mod shards;
