@@ -12,6 +12,7 @@ mod http;
 mod keys;
 mod load;
 mod plans;
+mod ready;
 mod reload;
 mod rules;
 mod up;

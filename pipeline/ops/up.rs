@@ -4,7 +4,7 @@ use crate::cli::{Format, UpOptions};
 use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
-use crate::{console, load, reload};
+use crate::{console, load, ready, reload};
 use axum::Router;
 use bus::accounts;
 use collector::{CollectorLimits, CollectorOptions, Token};
@@ -53,7 +53,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
-        announce(&loaded, format);
+        ready::announce(&loaded, format);
         until_told_to_stop(&options, &connection, &running.parts, occasion).await;
     }
     take_down(running, (server, stop)).await;
@@ -238,20 +238,6 @@ async fn apply(
         }
     }
     connect::apply(connection, &revision, loaded.ops.bus.shards).await.map(drop)
-}
-
-fn announce(loaded: &Loaded, format: Format) {
-    let url = &loaded.ops.listen.first().map(|address| format!("http://{address}"));
-    let url = url.clone().unwrap_or_default();
-    let rules = loaded.settings.rules.len();
-    match format {
-        Format::Json => {
-            println!("{}", serde_json::json!({ "ready": true, "url": url, "rules": rules }))
-        }
-        Format::Text => {
-            println!("ready: {rules} rules, board at {url}, data in {}", loaded.ops.data.display())
-        }
-    }
 }
 
 async fn until_told_to_stop(
