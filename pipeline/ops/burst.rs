@@ -7,9 +7,11 @@
 
 mod send;
 
+use crate::cli::Format;
 use crate::exit::Failure;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -43,14 +45,14 @@ pub struct BurstOptions {
 }
 
 /// Plays the story once.
-pub async fn run(options: BurstOptions) -> Result<(), Failure> {
+pub async fn run(options: BurstOptions, format: Format) -> Result<(), Failure> {
     let url = options.url.trim_end_matches('/').to_owned();
     send::reach(&url).await?;
     let flag = Flag(options.data.join("docket_rule"));
     let (measured, calls) = mpsc::channel(1024);
     let mut sender = tokio::spawn(send::send(url.clone(), calls));
     let rolled_back = tokio::select! {
-        told = tell(&options, &flag, measured) => {
+        told = tell(&options, &flag, measured, format) => {
             told.map_err(|error| Failure::data(&options.data, &error))?
         }
         // Nobody hears the rest: the service is healed, and the reason said now.
@@ -63,7 +65,8 @@ pub async fn run(options: BurstOptions) -> Result<(), Failure> {
     let sent = tokio::time::timeout(DRAIN_MAX, sender).await;
     let sent = sent.context("the collector took too long")?.context("the sender stopped")??;
     if rolled_back {
-        eprintln!("{sent} calls reported to {url}");
+        let text = format!("{sent} calls reported to {url}");
+        say(format, "ended", text, json!({ "calls": sent, "url": url }));
         return Ok(());
     }
     let why = why_no_rollback(&url).await;
@@ -75,18 +78,24 @@ async fn tell(
     options: &BurstOptions,
     flag: &Flag,
     measured: mpsc::Sender<Call>,
+    format: Format,
 ) -> std::io::Result<bool> {
-    let progress = spinner();
+    let progress = spinner(format);
     let mut loops = Loop { flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
     flag.set("off")?;
+    let text = format!("calls take 110 ms; a docket rule goes live in {} s", options.healthy);
+    loops.say(format, "healthy", text, json!({ "seconds": options.healthy }));
     loops.play("healthy", Duration::from_secs(options.healthy), |_| true).await;
     flag.set("on")?;
-    loops.say("the Friday-only docket rule is live: calls take 1 500 ms");
+    let text = "the Friday-only docket rule is live: calls take 1 500 ms".to_owned();
+    loops.say(format, "slow", text, json!({ "seconds_max": SLOW_MAX.as_secs() }));
     let began = Instant::now();
     loops.play("slow", SLOW_MAX, |flag| flag.is_on()).await;
     let rolled_back = !flag.is_on();
     if rolled_back {
-        loops.say(&format!("rolled back after {} s of slow calls", began.elapsed().as_secs()));
+        let slow = began.elapsed().as_secs();
+        let text = format!("rolled back after {slow} s of slow calls");
+        loops.say(format, "recovered", text, json!({ "slow_seconds": slow }));
         loops.play("recovered", Duration::from_secs(options.recovered), |_| true).await;
     } else {
         flag.set("off")?;
@@ -148,8 +157,20 @@ impl Loop<'_> {
         }
     }
 
-    fn say(&self, text: &str) {
-        self.progress.suspend(|| eprintln!("{text}"));
+    fn say(&self, format: Format, phase: &str, text: String, numbers: Value) {
+        self.progress.suspend(|| say(format, phase, text, numbers));
+    }
+}
+
+/// Says where the story is: a line for people on stderr, beside the spinner, or a JSON line.
+fn say(format: Format, phase: &str, text: String, mut numbers: Value) {
+    match format {
+        Format::Text => eprintln!("{text}"),
+        Format::Json => {
+            numbers["phase"] = phase.into();
+            numbers["time"] = jiff::Timestamp::now().to_string().into();
+            println!("{numbers}");
+        }
     }
 }
 
@@ -162,8 +183,8 @@ fn county_call(slow: bool, number: u64) -> Duration {
     Duration::from_secs_f64(base * (1.0 + 0.1 * spread) / 1000.0)
 }
 
-fn spinner() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+fn spinner(format: Format) -> ProgressBar {
+    if format == Format::Json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();

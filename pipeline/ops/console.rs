@@ -1,10 +1,13 @@
-//! The lines a person reads in the terminal of `ops lab` and `ops up`: what the desk said, one line a fact.
+//! The lines a person reads in the terminal of `ops lab` and `ops up`: what the desk said, one line a fact; or the
+//! same as JSON lines.
 //!
 //! Times are local; numbers are worded by the desk, like those of a page: the current level where the rule watches one,
 //! else its statistic.
 
-use bus::{SharedBus, Stream};
+use crate::cli::Format;
+use bus::{BusError, Message, SharedBus, Stream};
 use jiff::tz::TimeZone;
+use serde::Serialize;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{AlertEvent, AlertState, Forbidden, RollbackEvent, RollbackState};
@@ -89,49 +92,79 @@ fn clock(time: Time, zone: &TimeZone) -> String {
     zone.to_datetime(stamp).strftime("%H:%M").to_string()
 }
 
-/// Prints what the desk says from now on, until the process ends.
-pub async fn follow(bus: SharedBus, subjects: Subjects) {
-    let zone = TimeZone::system();
-    let mut next = None;
-    loop {
-        if let Err(error) = read(&bus, &subjects, &zone, &mut next).await {
-            tracing::warn!(%error, "events cannot be read; trying again");
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+/// The JSON line for an event: all that the desk said, in UTC, and what kind of event it is. Machines get every state.
+fn json_line(kind: &str, event: &impl Serialize) -> Option<String> {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        kind: &'a str,
+        #[serde(flatten)]
+        event: &'a T,
     }
+    serde_json::to_string(&Line { kind, event }).ok()
 }
 
-async fn read(
-    bus: &SharedBus,
-    subjects: &Subjects,
-    zone: &TimeZone,
-    next: &mut Option<u64>,
-) -> Result<(), bus::BusError> {
-    let from = match *next {
-        Some(next) => next,
-        None => bus.state(Stream::Events).await?.last + 1,
-    };
-    *next = Some(from);
-    let (alerts, rollbacks) = (subjects.of("alert."), subjects.of("rollback."));
-    let mut reader = bus.read(Stream::Events, None, from).await?;
-    let mut messages = Vec::new();
-    loop {
-        reader.next(&mut messages).await?;
-        for message in messages.drain(..) {
-            *next = Some(message.sequence + 1);
-            let line = if message.subject.starts_with(alerts.as_bytes()) {
-                let event = serde_json::from_slice::<AlertEvent>(&message.payload);
-                event.ok().and_then(|event| alert_line(&event, zone))
-            } else if message.subject.starts_with(rollbacks.as_bytes()) {
-                let event = serde_json::from_slice::<RollbackEvent>(&message.payload);
-                event.ok().and_then(|event| rollback_line(&event, zone))
-            } else {
-                None
-            };
-            if let Some(line) = line {
-                // A closed terminal is no reason to stop the engine.
-                let _ = writeln!(std::io::stdout().lock(), "{line}");
+/// Prints what the desk says.
+pub struct Console {
+    bus: SharedBus,
+    subjects: Subjects,
+    format: Format,
+    zone: TimeZone,
+    next: u64,
+}
+
+impl Console {
+    /// Begins behind what is there already.
+    pub async fn at_end(
+        bus: SharedBus,
+        subjects: Subjects,
+        format: Format,
+    ) -> Result<Self, BusError> {
+        let next = bus.state(Stream::Events).await?.last + 1;
+        Ok(Self { bus, subjects, format, zone: TimeZone::system(), next })
+    }
+
+    /// Prints until the process ends.
+    pub async fn follow(mut self) {
+        loop {
+            if let Err(error) = self.read().await {
+                tracing::warn!(%error, "events cannot be read; trying again");
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), BusError> {
+        let mut reader = self.bus.read(Stream::Events, None, self.next).await?;
+        let mut messages = Vec::new();
+        loop {
+            reader.next(&mut messages).await?;
+            for message in messages.drain(..) {
+                self.next = message.sequence + 1;
+                if let Some(line) = self.line(&message) {
+                    // A closed terminal is no reason to stop the engine.
+                    let _ = writeln!(std::io::stdout().lock(), "{line}");
+                }
+            }
+        }
+    }
+
+    /// The line of a message; none for what is no event, and for what this format leaves out.
+    fn line(&self, message: &Message) -> Option<String> {
+        let of = |what: &str| message.subject.starts_with(self.subjects.of(what).as_bytes());
+        if of("alert.") {
+            let event: AlertEvent = serde_json::from_slice(&message.payload).ok()?;
+            match self.format {
+                Format::Json => json_line("alert", &event),
+                Format::Text => alert_line(&event, &self.zone),
+            }
+        } else if of("rollback.") {
+            let event: RollbackEvent = serde_json::from_slice(&message.payload).ok()?;
+            match self.format {
+                Format::Json => json_line("rollback", &event),
+                Format::Text => rollback_line(&event, &self.zone),
+            }
+        } else {
+            None
         }
     }
 }
@@ -215,6 +248,15 @@ mod tests {
                 "[16:08] ALERT_RESOLVED  county_api_ms back to 112 ms",
             ]
         );
+    }
+
+    #[test]
+    fn a_machine_reads_what_was_said_and_in_utc() {
+        let line = json_line("alert", &alert(AlertState::Fired, 7, "1580 ms")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let read = ["kind", "state", "time"].map(|field| event[field].as_str().unwrap());
+        assert_eq!(read, ["alert", "fired", "1970-01-01T16:07:00.000000000Z"]);
+        assert!(!line.contains('\n'));
     }
 
     #[test]

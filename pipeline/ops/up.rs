@@ -2,9 +2,10 @@
 
 use crate::cli::{Format, UpOptions};
 use crate::connect::{self, Connection};
+use crate::console::Console;
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
-use crate::{console, load, ready, reload};
+use crate::{load, ready, reload};
 use axum::Router;
 use bus::accounts;
 use collector::{CollectorLimits, CollectorOptions, Token};
@@ -49,11 +50,15 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     let listeners = listen(&loaded.ops).await?;
     let process = options.name.clone().unwrap_or_else(|| process_name(&loaded.ops.data));
     let connection = connect::open(&loaded.ops, &process).await?;
-    let running = start(&loaded, &options, &connection, process).await?;
+    let mut running = start(&loaded, (&options, format), &connection, process).await?;
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
         ready::announce(&loaded, format);
+        // Not before: the first line is what a reader waits for.
+        if let Some(console) = running.console.take() {
+            tokio::spawn(console.follow());
+        }
         until_told_to_stop(&options, &connection, &running.parts, occasion).await;
     }
     take_down(running, (server, stop)).await;
@@ -65,6 +70,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
 struct Running {
     parts: Arc<Parts>,
     routes: Router,
+    console: Option<Console>,
     _board: Option<board::Board>,
 }
 
@@ -114,7 +120,7 @@ async fn listen(ops: &OpsConfig) -> Result<Vec<TcpListener>, Failure> {
 
 async fn start(
     loaded: &Loaded,
-    options: &UpOptions,
+    (options, format): (&UpOptions, Format),
     connection: &Connection,
     process: String,
 ) -> Result<Running, Failure> {
@@ -175,17 +181,17 @@ async fn start(
         });
         parts.agent.set(agent.await.map_err(|error| Failure::new(Kind::Data, error.to_string()))?);
     }
-    let mut board = None;
+    let (mut board, mut console) = (None, None);
     if ops.roles.contains(&Role::Board) {
         let reader = connect(accounts::Role::Board).await?;
-        tokio::spawn(console::follow(Arc::clone(&reader), subjects.clone()));
+        console = Some(Console::at_end(Arc::clone(&reader), subjects.clone(), format).await?);
         let runbooks = Some(options.folders.rules.join("runbooks"));
         let (pages, running) =
             board::start(board::BoardOptions { bus: reader, subjects, shards, runbooks });
         routes = routes.merge(pages);
         board = Some(running);
     }
-    Ok(Running { parts, routes, _board: board })
+    Ok(Running { parts, routes, console, _board: board })
 }
 
 /// The collector's token, if one is asked for.

@@ -2,7 +2,60 @@
 
 use crate::site::{RULE, Site};
 use crate::support::{PATIENCE, ops};
-use std::process::Stdio;
+use serde_json::Value;
+use std::process::{Output, Stdio};
+
+/// The county's rule, quick enough for a test, and a script that flips the flag as the lab's does.
+async fn county(rule: &str) -> Site {
+    let site =
+        Site::new(&format!("metric: county_api_ms\nthreshold: 1000\nwindow: 3s\n{rule}")).await;
+    site.write("plans/PARACHUTE/pull.sh", "#!/bin/sh\necho off > \"$OPS_DATA/docket_rule\"\n");
+    site
+}
+
+/// Plays the story to its end.
+async fn play(site: &Site, url: &str, options: &[&str]) -> Output {
+    let data = site.path("data");
+    let story = ["burst", "--url", url, "--data", data.to_str().unwrap(), "--healthy", "1"];
+    let burst = ops(&[&story, options].concat()).output();
+    tokio::time::timeout(PATIENCE, burst).await.expect("ends by itself").unwrap()
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("text: {line}"));
+    text.lines().map(read).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_reads_the_whole_story_in_json_lines() {
+    let site =
+        county("action: \"ROLLBACK:PARACHUTE\"\naction_min_samples: 3\nnotify: [post]\n").await;
+    let mail = "receivers:\n  post:\n    channels: [{kind: email, to: a@example.org}]\n";
+    site.write("config/receivers.yml", mail);
+    let mut lab = site.lab_with(&["--format", "json"]).await;
+    let burst = play(&site, &lab.url(), &["--format", "json", "--recovered", "1"]).await;
+    assert!(burst.status.success(), "{}", String::from_utf8_lossy(&burst.stderr));
+    assert!(burst.stderr.is_empty(), "{}", String::from_utf8_lossy(&burst.stderr));
+    let told = json_lines(std::str::from_utf8(&burst.stdout).unwrap());
+    let phases: Vec<&str> = told.iter().map(|line| line["phase"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["healthy", "slow", "recovered", "ended"]);
+    assert!(told.iter().all(|line| line["time"].as_str().unwrap().ends_with('Z')), "{told:#?}");
+    assert!(told[3]["calls"].as_u64() > Some(20), "{told:#?}");
+
+    lab.line(|line| line.contains("\"kind\":\"rollback\",") && line.contains("\"succeeded\""))
+        .await;
+    let lines = json_lines(&lab.printed().join("\n"));
+    let outbox = &lines[0]["outbox"];
+    assert_eq!((&outbox["mails"], &outbox["pages"]), (&true.into(), &false.into()), "{outbox}");
+    let fired = lines.iter().find(|line| line["kind"] == "alert" && line["state"] == "fired");
+    let fired = fired.unwrap_or_else(|| panic!("{lines:#?}"));
+    assert!(fired["time"].as_str().unwrap().ends_with('Z'), "UTC: {fired}");
+    assert_eq!(
+        (&fired["metric"], &fired["limit"]),
+        (&"county_api_ms".into(), &"threshold 1000".into())
+    );
+    assert!(lab.stop().await.success());
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_ends_with_the_lab_it_plays_against() {
