@@ -9,6 +9,7 @@ mod send;
 
 use crate::cli::Format;
 use crate::exit::Failure;
+use crate::http;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -195,12 +196,10 @@ fn spinner(format: Format) -> ProgressBar {
 
 /// The last thing the desk said about a rollback, for a story that had none.
 async fn why_no_rollback(url: &str) -> String {
-    let answer = async {
-        let events: serde_json::Value =
-            reqwest::get(format!("{url}/api/events?metric={METRIC}")).await?.json().await?;
-        Ok::<_, reqwest::Error>(events)
+    let events = match http::board(url, &format!("/api/events?metric={METRIC}")).await {
+        Ok(events) => events,
+        Err(failure) => return failure.to_string(),
     };
-    let Ok(events) = answer.await else { return format!("{url} does not answer") };
     let events = events["events"].as_array().cloned().unwrap_or_default();
     let last = events.iter().find(|event| event["kind"] == "rollback");
     match last {

@@ -43,6 +43,9 @@ pub enum Command {
     /// Play the slow county service against the lab
     Burst(BurstOptions),
     /// Run the rollback agent alone
+    ///
+    /// Without --nats-url it joins the local server that `ops up` runs on the same data folder, under the same name.
+    /// Its health is at a free port, which it prints, unless --listen names one.
     Agent(UpOptions),
     /// Check, apply and list rules
     Rules {

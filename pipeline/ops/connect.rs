@@ -183,7 +183,9 @@ fn no_key(role: Role) -> Failure {
 fn not_started(error: ServerError) -> Failure {
     let kind = match &error {
         ServerError::Data { .. } | ServerError::Keys(_) => Kind::Data,
-        ServerError::Binary(_) | ServerError::Start { .. } => Kind::BusUnreachable,
+        ServerError::Absent(_) | ServerError::Binary(_) | ServerError::Start { .. } => {
+            Kind::BusUnreachable
+        }
     };
     Failure::new(kind, error.to_string())
 }

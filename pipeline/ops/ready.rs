@@ -4,16 +4,17 @@ use crate::cli::Format;
 use crate::reload;
 use notify::Unsent;
 use serde_json::{Value, json};
-use settings::{Loaded, Role};
+use settings::{Loaded, ROLES, Role};
 use std::path::Path;
 
 /// Says where it is reached, and where mails and pages go that nothing is configured for.
 pub fn announce(loaded: &Loaded, format: Format) {
-    let url = &loaded.ops.listen.first().map(|address| format!("http://{address}"));
-    let url = url.clone().unwrap_or_default();
-    let rules = loaded.settings.rules.len();
-    let outbox = loaded.ops.data.join("outbox");
-    let telling = loaded.ops.roles.contains(&Role::Notifier);
+    let ops = &loaded.ops;
+    let url = ops.listen.first().map(|address| format!("http://{address}")).unwrap_or_default();
+    let words = ROLES.iter().filter(|(_, role)| ops.roles.contains(role)).map(|(word, _)| *word);
+    let (rules, roles) = (loaded.settings.rules.len(), words.collect::<Vec<_>>());
+    let outbox = ops.data.join("outbox");
+    let telling = ops.roles.contains(&Role::Notifier);
     let unsent = if telling { reload::contacts(loaded).unsent() } else { Unsent::default() };
     match format {
         Format::Json => {
@@ -22,10 +23,18 @@ pub fn announce(loaded: &Loaded, format: Format) {
                 true => Value::Null,
                 false => json!({ "folder": shown(&outbox), "mails": mails, "pages": pages }),
             };
-            println!("{}", json!({ "ready": true, "url": url, "rules": rules, "outbox": outbox }));
+            let ready = json!({
+                "ready": true, "url": url, "roles": roles, "rules": rules, "outbox": outbox,
+            });
+            println!("{ready}");
         }
         Format::Text => {
-            println!("ready: {rules} rules, board at {url}, data in {}", shown(&loaded.ops.data));
+            let data = shown(&ops.data);
+            if ops.roles.contains(&Role::Board) {
+                println!("ready: {rules} rules, board at {url}, data in {data}");
+            } else {
+                println!("ready: {}, health at {url}/readyz, data in {data}", roles.join(", "));
+            }
             if let Some(line) = written_instead(unsent, &shown(&outbox)) {
                 println!("{line}");
             }

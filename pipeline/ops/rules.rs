@@ -80,7 +80,7 @@ async fn apply(
 }
 
 async fn list(url: &str, format: Format) -> Result<(), Failure> {
-    let overview = http::get(url, "/api/overview").await?;
+    let overview = http::board(url, "/api/overview").await?;
     let rules = overview["rules"].as_array().cloned().unwrap_or_default();
     if format == Format::Json {
         println!("{}", json!({ "revision": overview["revision"], "rules": rules }));

@@ -15,6 +15,7 @@ use rollback::{Agent, AgentOptions};
 use settings::{Loaded, OpsConfig, Role};
 use stages::subject::fnv1a_32;
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub enum Occasion {
     Up,
     /// The lab: files are applied at every start and on SIGHUP.
     Lab,
-    /// The agent alone.
+    /// The agent alone, on a bus that runs already.
     Agent,
 }
 
@@ -42,14 +43,22 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     let mut loaded = load::load(&options)?;
     if occasion == Occasion::Agent {
         loaded.ops.roles = BTreeSet::from([Role::Agent]);
+        // config/ops.yml speaks of the process with the board, which may run beside this one.
+        if options.listen.is_none() && std::env::var_os("OPS_LISTEN").is_none() {
+            loaded.ops.listen = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+        }
     }
     for warning in loaded.warnings.iter() {
         tracing::warn!("{warning}");
     }
     make_data_folder(&loaded.ops.data)?;
     let listeners = listen(&loaded.ops).await?;
+    loaded.ops.listen = listeners.iter().filter_map(|it| it.local_addr().ok()).collect();
     let process = options.name.clone().unwrap_or_else(|| process_name(&loaded.ops.data));
-    let connection = connect::open(&loaded.ops, &process).await?;
+    let connection = match occasion {
+        Occasion::Up | Occasion::Lab => connect::open(&loaded.ops, &process).await?,
+        Occasion::Agent => connect::existing(&loaded.ops).await?,
+    };
     let mut running = start(&loaded, (&options, format), &connection, process).await?;
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;

@@ -120,6 +120,15 @@ impl Site {
         self.start(self.command(&args, "data"), listen).await
     }
 
+    /// Starts `ops agent` beside whoever runs the local bus; it says itself where its health is.
+    pub async fn agent(&self) -> Running {
+        let mut agent = self.start(self.command(&["agent"], "data"), String::new()).await;
+        let ready = agent.line(|line| line.starts_with("ready: agent")).await;
+        let (_, rest) = ready.split_once("http://").unwrap();
+        agent.listen = rest.split('/').next().unwrap().to_owned();
+        agent
+    }
+
     /// Starts a command that serves at `listen`, and waits until it says that it is ready.
     pub async fn start(&self, mut command: Command, listen: String) -> Running {
         let log = self.path("ops.log");
