@@ -15,7 +15,11 @@ async fn county(rule: &str) -> Site {
 
 /// Plays the story to its end.
 async fn play(site: &Site, url: &str, options: &[&str]) -> Output {
-    let data = site.path("data");
+    play_in(site, "data", url, options).await
+}
+
+async fn play_in(site: &Site, data: &str, url: &str, options: &[&str]) -> Output {
+    let data = site.path(data);
     let story = ["burst", "--url", url, "--data", data.to_str().unwrap(), "--healthy", "1"];
     let burst = ops(&[&story, options].concat()).output();
     tokio::time::timeout(PATIENCE, burst).await.expect("ends by itself").unwrap()
@@ -55,6 +59,36 @@ async fn a_machine_reads_the_whole_story_in_json_lines() {
         (&"county_api_ms".into(), &"threshold 1000".into())
     );
     assert!(lab.stop().await.success());
+}
+
+/// What a burst says last at a site where no rollback reaches its flag.
+async fn without_a_rollback(site: Site, data: &str) -> String {
+    let lab = site.lab().await;
+    // The alert fires after some 4 s of slow calls.
+    let burst = play_in(&site, data, &lab.url(), &["--slow", "8"]).await;
+    let said = String::from_utf8(burst.stderr).unwrap();
+    assert_eq!(burst.status.code(), Some(9), "{said}");
+    assert_eq!(site.lines(&format!("{data}/docket_rule")), ["off"], "the service is healed");
+    assert!(lab.stop().await.success());
+    said.lines().last().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_without_a_rollback_says_why_none_came() {
+    let acting = "action: \"ROLLBACK:PARACHUTE\"\naction_min_samples: 3\n";
+    let dry = format!("{acting}guards: {{dry_run: true}}\n");
+    let (planless, dry, other, elsewhere) = tokio::join!(
+        async { without_a_rollback(county("").await, "data").await },
+        async { without_a_rollback(county(&dry).await, "data").await },
+        async { without_a_rollback(Site::new(RULE).await, "data").await },
+        async { without_a_rollback(county(acting).await, "other").await },
+    );
+    let within = |why: &str| format!("ops: no rollback within 8 s: {why}");
+    let why = "the alert fired, but nothing was proposed; does its rule name a plan?";
+    assert_eq!(planless, within(why));
+    assert_eq!(dry, within("the last word was suppressed (dry_run)"));
+    assert_eq!(other, within("no alert for county_api_ms; is its rule in force?"));
+    assert!(elsewhere.contains("is that the lab's data folder (--data)?"), "{elsewhere}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ mod events;
 mod hook;
 mod kill;
 mod load;
+mod numbers;
 mod outage;
 mod plans;
 mod receivers;
