@@ -4,16 +4,20 @@
 CARGO ?= cargo
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
+# Data folder of `make lab`, emptied at each start; nothing of anybody's own lies there.
+LAB := target/lab
+
 BENCHES := stages engine_vs_consumer time_to_alert standing_cost
 
 .PHONY: lab test check soak bench lint deny advisories setup-lab setup-test clean
 
 lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
 	$(CARGO) build --release --bin ops
+	@deploy/tools/empty_lab $(LAB)
 	@echo
-	@echo "In a second terminal, type:  ./target/release/ops burst"
+	@echo "In a second terminal, type:  ./target/release/ops burst --data $(LAB)"
 	@echo
-	./target/release/ops lab
+	./target/release/ops lab --data $(LAB)
 
 test: setup-test ## set everything up and run every test
 	$(CARGO) test --workspace --all-targets --no-fail-fast

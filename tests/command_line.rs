@@ -162,6 +162,19 @@ async fn status_of_nothing_says_what_to_start() {
 }
 
 #[tokio::test]
+async fn a_burst_that_nobody_hears_ends_at_once() {
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // Longer than any test waits: only the first look can end it.
+    let story = ["burst", "--url", &url, "--data", text(&data), "--healthy", "3600"];
+    let (code, line) = refused(&story).await;
+    assert_eq!(code, 4, "{line}");
+    assert!(line.contains(&url) && line.contains("start `ops lab` first"), "{line}");
+    assert!(!data.exists(), "nothing was touched");
+}
+
+#[tokio::test]
 async fn help_and_completions_come_from_one_definition() {
     let help = String::from_utf8(run(&["--help"]).await.stdout).unwrap();
     for command in

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::browser::Browser;
-use support::{Lab, get_json, ops};
+use support::{Lab, PATIENCE, get_json, ops};
 
 /// The brief's rule needs about 57 s to fire and 16 s to verify; the rest is for a busy machine.
 const STORY_MAX: Duration = Duration::from_secs(170);
@@ -31,6 +31,9 @@ fn millis(text: &str, prefix: &str) -> u64 {
 async fn the_slow_county_api_is_seen_paged_rolled_back_and_verified() {
     let folder = tempfile::tempdir().unwrap();
     let mut lab = Lab::start(folder.path()).await;
+    let outbox = folder.path().join("outbox");
+    let said = format!("mails and pages are written to {}: no mail server", outbox.display());
+    lab.line(PATIENCE, |line| line.starts_with(&said)).await;
     let browser = Browser::start().await;
     browser.size(1440, 900).await;
     browser.open(&format!("{}/board/county_api_ms?window=5m", lab.url)).await;
@@ -130,12 +133,49 @@ async fn board_shows_spike_and_recovery(browser: &Browser, lab: &Lab) {
     assert!(p99s.len() > 60, "percentiles, since somebody looks: {}", p99s.len());
     assert!(counts.iter().sum::<f64>() > 500.0, "{counts:?}");
     assert_eq!(history["firing"].as_array().unwrap().len(), 1, "{}", history["firing"]);
+    story_is_drawn(browser, lab, &history).await;
     // Something is drawn: the chart's canvas holds pixels in the colour of the mean.
     let drawn = browser.run(COLOURED).await;
     assert!(
         drawn.as_u64().is_some_and(|pixels| pixels > 200),
         "{drawn} pixels of the mean's colour"
     );
+}
+
+/// The chart's own list of what it drew: the threshold, the shaded time of firing, a mark for each milestone; and the
+/// way to the runbook.
+async fn story_is_drawn(browser: &Browser, lab: &Lab, history: &Value) {
+    let list = "return [...document.querySelectorAll('#drawn li')]
+        .map((one) => [one.dataset.drawn, one.dataset.at, one.textContent])";
+    let drawn = browser.run(list).await;
+    let of = |kind: &str| -> Vec<(&str, &str)> {
+        let lines = drawn.as_array().unwrap().iter().filter(|line| line[0] == kind);
+        lines.map(|line| (line[1].as_str().unwrap(), line[2].as_str().unwrap())).collect()
+    };
+    assert_eq!(of("threshold"), [("1000", "threshold 1000 ms")]);
+    let one = |kind: &str| -> f64 {
+        let [(at, text)] = of(kind)[..] else { panic!("one {kind}: {drawn}") };
+        assert!(text.starts_with(&format!("{kind} at ")), "{text}");
+        at.parse().unwrap()
+    };
+    let marks = ["ALERT", "EXEC", "RESOLVED"].map(one);
+    assert!(marks.is_sorted(), "in the order of the story: {marks:?}");
+    let [(shaded, _)] = of("firing")[..] else { panic!("one time of firing: {drawn}") };
+    let (from, to) = shaded.split_once(' ').unwrap();
+    let shaded = [from, to].map(|time| time.parse::<f64>().unwrap());
+    let told = [&history["firing"][0]["from"], &history["firing"][0]["to"]];
+    let told = told.map(|time| time.as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
+    for (shaded, told) in shaded.iter().zip(told) {
+        assert!((shaded - told.as_second() as f64).abs() < 1.01, "{shaded} for {told}");
+    }
+    assert_eq!(shaded[0], marks[0], "shaded from the alert on");
+
+    let link = "return document.querySelector('#rules dd a').getAttribute('href')";
+    let link = browser.run(link).await;
+    assert_eq!(link, "/runbook/slow-county-api");
+    let page = reqwest::get(format!("{}{}", lab.url, link.as_str().unwrap())).await.unwrap();
+    let written = support::root().join("alerts/runbooks/slow-county-api.md");
+    assert_eq!(page.text().await.unwrap(), std::fs::read_to_string(written).unwrap());
 }
 
 /// Pixels of the first chart that have the colour of the mean's line.

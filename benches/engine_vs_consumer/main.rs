@@ -74,8 +74,9 @@ async fn put_in_force(url: &str) {
     let bus = bus::jetstream::JetStream::connect(bus::jetstream::Options::new(url)).await;
     bus::Bus::ensure(&bus.expect("the server answers"), 1).await.expect("streams are made");
     let (engine, bus) = start_engine(url).await;
-    apply_settings(&bus, &subjects, &settings).await.expect("settings are stored");
-    let in_force = wait_in_force(&bus, &subjects, 1, &settings.revision, PATIENCE).await;
+    let applied = apply_settings(&bus, &subjects, &settings).await.expect("settings are stored");
+    let wanted = (&*settings.revision, applied);
+    let in_force = wait_in_force(&bus, &subjects, 1, wanted, PATIENCE).await;
     in_force.expect("settings are in force");
     engine.shutdown(PATIENCE).await;
 }

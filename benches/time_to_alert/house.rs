@@ -9,7 +9,7 @@ use bus::layout::Layout;
 use bus::server::{LocalServer, ServerOptions};
 use bus::{SharedBus, Stream};
 use engine::{Engine, EngineOptions, apply_settings, wait_in_force};
-use notify::{Notifier, NotifierOptions, Retry};
+use notify::{Contacts, Notifier, NotifierOptions, Retry};
 use rollback::{Agent, AgentOptions};
 use settings::{Endpoint, Endpoints, NotifyConfig, Pacing, WebhookUrl};
 use stages::settings::{Action, Plan, Rule, Settings, Stat, Verify};
@@ -99,8 +99,9 @@ impl House {
         });
         let agent = agent.await.expect("the agent starts");
         let settings = settings(probes);
-        apply_settings(&admin, &subjects, &settings).await.expect("settings are stored");
-        let in_force = wait_in_force(&admin, &subjects, 1, &settings.revision, PATIENCE).await;
+        let applied = apply_settings(&admin, &subjects, &settings).await;
+        let wanted = (&*settings.revision, applied.expect("settings are stored"));
+        let in_force = wait_in_force(&admin, &subjects, 1, wanted, PATIENCE).await;
         in_force.expect("settings are in force");
         let alerts = alerts(connect(&server, Role::Board).await).await;
         let engine = engine.expect("the engine starts");
@@ -166,12 +167,15 @@ fn notifier_options(bus: SharedBus, url: String) -> NotifierOptions {
     NotifierOptions {
         bus,
         subjects: Subjects::default(),
-        endpoints: Endpoints::from([(RECEIVER.to_owned(), vec![webhook])]),
-        config: NotifyConfig { smtp: None, from: "hms-ops@opm.gov".to_owned(), pacing },
-        fallback: None,
+        contacts: Contacts {
+            endpoints: Endpoints::from([(RECEIVER.to_owned(), vec![webhook])]),
+            config: NotifyConfig { smtp: None, from: "hms-ops@opm.gov".to_owned(), pacing },
+            fallback: None,
+            board_url: "http://localhost:9900".to_owned(),
+            late_after: Duration::from_secs(900),
+        },
+        read_again: None,
         outbox: None,
-        board_url: "http://localhost:9900".to_owned(),
-        late_after: Duration::from_secs(900),
         retry: Retry::default(),
     }
 }

@@ -5,13 +5,17 @@
 //! flips the flag back, so the recovery the board shows is real. `clients/python/send_burst.py` plays the
 //! same story through the Python client.
 
+mod send;
+
+use crate::cli::Format;
 use crate::exit::Failure;
+use crate::http;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 
@@ -19,10 +23,6 @@ use tokio::time::{interval, sleep};
 const METRIC: &str = "county_api_ms";
 /// Ten call starts a second.
 const CALL_EVERY: Duration = Duration::from_millis(100);
-/// Measured calls are sent on this often.
-const SEND_EVERY: Duration = Duration::from_millis(500);
-/// Slow for this long without a rollback: something is wrong, say what.
-const SLOW_MAX: Duration = Duration::from_secs(90);
 /// Longest wait for the collector to take the last samples.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
@@ -38,43 +38,72 @@ pub struct BurstOptions {
     /// Seconds of healthy calls before the rule goes live.
     #[arg(long, default_value_t = 20)]
     pub healthy: u64,
+    /// Most seconds of slow calls: with no rollback by then something is wrong, and it says what.
+    #[arg(long, default_value_t = 90)]
+    pub slow: u64,
     /// Seconds of healthy calls after the rollback.
     #[arg(long, default_value_t = 25)]
     pub recovered: u64,
 }
 
 /// Plays the story once.
-pub async fn run(options: BurstOptions) -> Result<(), Failure> {
-    let (measured, calls) = mpsc::channel(1024);
-    let sender = tokio::spawn(send(options.url.clone(), calls));
+pub async fn run(options: BurstOptions, format: Format) -> Result<(), Failure> {
+    let url = options.url.trim_end_matches('/').to_owned();
+    send::reach(&url).await?;
     let flag = Flag(options.data.join("docket_rule"));
-    flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
-
-    let progress = spinner();
-    let mut loops =
-        Loop { flag: &flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
-    loops.play("healthy", Duration::from_secs(options.healthy), |_| true).await;
-    flag.set("on").map_err(|error| Failure::data(&options.data, &error))?;
-    loops.say("the Friday-only docket rule is live: calls take 1 500 ms");
-    let began = Instant::now();
-    loops.play("slow", SLOW_MAX, |flag| flag.is_on()).await;
-    let rolled_back = !flag.is_on();
-    if rolled_back {
-        loops.say(&format!("rolled back after {} s of slow calls", began.elapsed().as_secs()));
-        loops.play("recovered", Duration::from_secs(options.recovered), |_| true).await;
-    } else {
-        flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
-    }
-    loops.progress.finish_and_clear();
-    drop(loops);
+    let (measured, calls) = mpsc::channel(1024);
+    let mut sender = tokio::spawn(send::send(url.clone(), calls));
+    let rolled_back = tokio::select! {
+        told = tell(&options, &flag, measured, format) => {
+            told.map_err(|error| Failure::data(&options.data, &error))?
+        }
+        // Nobody hears the rest: the service is healed, and the reason said now.
+        ended = &mut sender => {
+            flag.set("off").map_err(|error| Failure::data(&options.data, &error))?;
+            ended.context("the sender stopped")??;
+            return Err(Failure::story("the sender ended before the story did".to_owned()));
+        }
+    };
     let sent = tokio::time::timeout(DRAIN_MAX, sender).await;
     let sent = sent.context("the collector took too long")?.context("the sender stopped")??;
     if rolled_back {
-        eprintln!("{sent} calls reported to {}", options.url);
+        let text = format!("{sent} calls reported to {url}");
+        say(format, "ended", text, json!({ "calls": sent, "url": url }));
         return Ok(());
     }
-    let why = why_no_rollback(&options.url).await;
-    Err(Failure::story(format!("no rollback within {} s: {why}", SLOW_MAX.as_secs())))
+    let why = why_no_rollback(&url, &flag).await;
+    Err(Failure::story(format!("no rollback within {} s: {why}", options.slow)))
+}
+
+/// Healthy, slow, healthy again; whether the rollback came.
+async fn tell(
+    options: &BurstOptions,
+    flag: &Flag,
+    measured: mpsc::Sender<Call>,
+    format: Format,
+) -> std::io::Result<bool> {
+    let progress = spinner(format);
+    let mut loops = Loop { flag, measured, starts: interval(CALL_EVERY), count: 0, progress };
+    flag.set("off")?;
+    let text = format!("calls take 110 ms; a docket rule goes live in {} s", options.healthy);
+    loops.say(format, "healthy", text, json!({ "seconds": options.healthy }));
+    loops.play("healthy", Duration::from_secs(options.healthy), |_| true).await;
+    flag.set("on")?;
+    let text = "the Friday-only docket rule is live: calls take 1 500 ms".to_owned();
+    loops.say(format, "slow", text, json!({ "seconds_max": options.slow }));
+    let began = Instant::now();
+    loops.play("slow", Duration::from_secs(options.slow), |flag| flag.is_on()).await;
+    let rolled_back = !flag.is_on();
+    if rolled_back {
+        let slow = began.elapsed().as_secs();
+        let text = format!("rolled back after {slow} s of slow calls");
+        loops.say(format, "recovered", text, json!({ "slow_seconds": slow }));
+        loops.play("recovered", Duration::from_secs(options.recovered), |_| true).await;
+    } else {
+        flag.set("off")?;
+    }
+    loops.progress.finish_and_clear();
+    Ok(rolled_back)
 }
 
 /// The file whose word makes calls slow; the rollback script rewrites it.
@@ -130,8 +159,20 @@ impl Loop<'_> {
         }
     }
 
-    fn say(&self, text: &str) {
-        self.progress.suspend(|| eprintln!("{text}"));
+    fn say(&self, format: Format, phase: &str, text: String, numbers: Value) {
+        self.progress.suspend(|| say(format, phase, text, numbers));
+    }
+}
+
+/// Says where the story is: a line for people on stderr, beside the spinner, or a JSON line.
+fn say(format: Format, phase: &str, text: String, mut numbers: Value) {
+    match format {
+        Format::Text => eprintln!("{text}"),
+        Format::Json => {
+            numbers["phase"] = phase.into();
+            numbers["time"] = jiff::Timestamp::now().to_string().into();
+            println!("{numbers}");
+        }
     }
 }
 
@@ -144,8 +185,8 @@ fn county_call(slow: bool, number: u64) -> Duration {
     Duration::from_secs_f64(base * (1.0 + 0.1 * spread) / 1000.0)
 }
 
-fn spinner() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+fn spinner(format: Format) -> ProgressBar {
+    if format == Format::Json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
@@ -154,79 +195,21 @@ fn spinner() -> ProgressBar {
     bar
 }
 
-/// Sends calls on in numbered batches, so that a repeated one counts once; returns how many were taken.
-async fn send(url: String, mut calls: mpsc::Receiver<Call>) -> anyhow::Result<u64> {
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-    let client = format!("burst-{}", std::process::id());
-    let (mut number, mut sent, mut open) = (0_u64, 0_u64, true);
-    while open {
-        sleep(SEND_EVERY).await;
-        let mut batch = Vec::new();
-        loop {
-            match calls.try_recv() {
-                Ok(call) => batch.push(sample(&call)),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    open = false;
-                    break;
-                }
-            }
-        }
-        if batch.is_empty() {
-            continue;
-        }
-        number += 1;
-        sent += batch.len() as u64;
-        post(&http, &url, (&client, number), &json!(batch)).await?;
-    }
-    Ok(sent)
-}
-
-fn sample(call: &Call) -> serde_json::Value {
-    let ended = call.ended.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let took = call.took.as_secs_f64() * 1000.0;
-    json!({ "name": METRIC, "ts": ended.as_millis() as u64, "val": (took * 10.0).round() / 10.0 })
-}
-
-/// Posts one batch, again and again while the collector says "later".
-async fn post(
-    http: &reqwest::Client,
-    url: &str,
-    (client, number): (&str, u64),
-    batch: &serde_json::Value,
-) -> anyhow::Result<()> {
-    const TRIES: u32 = 20;
-    for _ in 0..TRIES {
-        let request = http.post(format!("{url}/metric")).json(batch);
-        let request = request.header("Ops-Client", client).header("Ops-Batch", number.to_string());
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) if matches!(answer.status().as_u16(), 429 | 503) => {}
-            Ok(answer) => {
-                let status = answer.status();
-                anyhow::bail!("the collector refused: {status} {}", answer.text().await?)
-            }
-            Err(error) if error.is_connect() => {
-                anyhow::bail!("nothing listens on {url}: start `ops lab` first")
-            }
-            Err(_) => {}
-        }
-        sleep(SEND_EVERY).await;
-    }
-    anyhow::bail!("the collector at {url} did not take a batch in {TRIES} tries")
-}
-
 /// The last thing the desk said about a rollback, for a story that had none.
-async fn why_no_rollback(url: &str) -> String {
-    let answer = async {
-        let events: serde_json::Value =
-            reqwest::get(format!("{url}/api/events?metric={METRIC}")).await?.json().await?;
-        Ok::<_, reqwest::Error>(events)
+async fn why_no_rollback(url: &str, flag: &Flag) -> String {
+    let events = match http::board(url, &format!("/api/events?metric={METRIC}")).await {
+        Ok(events) => events,
+        Err(failure) => return failure.to_string(),
     };
-    let Ok(events) = answer.await else { return format!("{url} does not answer") };
     let events = events["events"].as_array().cloned().unwrap_or_default();
     let last = events.iter().find(|event| event["kind"] == "rollback");
     match last {
+        Some(event) if matches!(event["state"].as_str(), Some("succeeded" | "not_recovered")) => {
+            let flag = flag.0.display();
+            format!(
+                "the script ran, and left {flag} alone: is that the lab's data folder (--data)?"
+            )
+        }
         Some(event) => {
             let why =
                 event["why"].as_str().or(event["detail"].as_str()).unwrap_or("no reason given");

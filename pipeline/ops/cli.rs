@@ -32,12 +32,20 @@ pub enum Format {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run HMS-OPS: all roles, or some; supervises a local NATS server when given none
+    ///
+    /// On SIGHUP the notifier reads again whom it reaches where: receivers, roster, pacing, mail server. Rules and plans
+    /// stay as they are in force; `ops rules apply` changes them, and new receivers are found without a signal.
     Up(UpOptions),
     /// Run the lab: everything in one process, on a local NATS server, with the settings of this folder
+    ///
+    /// The files are applied at start and on SIGHUP.
     Lab(UpOptions),
     /// Play the slow county service against the lab
     Burst(BurstOptions),
     /// Run the rollback agent alone
+    ///
+    /// Without --nats-url it joins the local server that `ops up` runs on the same data folder, under the same name.
+    /// Its health is at a free port, which it prints, unless --listen names one.
     Agent(UpOptions),
     /// Check, apply and list rules
     Rules {

@@ -10,7 +10,7 @@ use bus::jetstream::{Credentials, JetStream, Options, Secret};
 use bus::layout::Layout;
 use bus::server::{LocalServer, ServerError, ServerOptions};
 use bus::{Bus, SharedBus};
-use engine::{Applied, EngineError, apply_settings, wait_in_force};
+use engine::{Applied, EngineError, InForce, apply_settings, wait_in_force};
 use settings::OpsConfig;
 use stages::settings::Settings;
 use stages::subject::Subjects;
@@ -93,18 +93,27 @@ pub async fn existing(ops: &OpsConfig) -> Result<Connection, Failure> {
     Ok(Connection { subjects, server: None, way: Way::Keys(Box::new(keys)) })
 }
 
-/// Makes a revision the one in force; whether it was not before.
+/// What came of applying a revision.
+pub struct Outcome {
+    /// Whether it was not in force before.
+    pub changed: bool,
+    /// What is in force by now.
+    pub now: InForce,
+}
+
+/// Makes a revision the one in force, and waits until it is, or a later one.
 pub async fn apply(
     connection: &Connection,
     revision: &Settings,
     shards: u32,
-) -> Result<bool, Failure> {
+) -> Result<Outcome, Failure> {
     let admin = connection.in_role(Role::Admin).await?;
     let subjects = &connection.subjects;
     let applied = apply_settings(&admin, subjects, revision).await.map_err(engine_failed)?;
-    let name = &revision.revision;
-    wait_in_force(&admin, subjects, shards, name, IN_FORCE_MAX).await.map_err(engine_failed)?;
-    Ok(matches!(applied, Applied::Stored(_)))
+    let wanted = (&*revision.revision, applied);
+    let now = wait_in_force(&admin, subjects, shards, wanted, IN_FORCE_MAX).await;
+    let now = now.map_err(engine_failed)?;
+    Ok(Outcome { changed: matches!(applied, Applied::Stored(_)), now })
 }
 
 /// What a role of this process is called on the bus.
@@ -174,7 +183,9 @@ fn no_key(role: Role) -> Failure {
 fn not_started(error: ServerError) -> Failure {
     let kind = match &error {
         ServerError::Data { .. } | ServerError::Keys(_) => Kind::Data,
-        ServerError::Binary(_) | ServerError::Start { .. } => Kind::BusUnreachable,
+        ServerError::Absent(_) | ServerError::Binary(_) | ServerError::Start { .. } => {
+            Kind::BusUnreachable
+        }
     };
     Failure::new(kind, error.to_string())
 }

@@ -1,10 +1,13 @@
-//! The lines a person reads in the terminal of `ops lab` and `ops up`: what the desk said, one line a fact.
+//! The lines a person reads in the terminal of `ops lab` and `ops up`: what the desk said, one line a fact; or the
+//! same as JSON lines.
 //!
-//! Times are local; values are the current level, the window's mean stands in the evidence.
+//! Times are local; numbers are worded by the desk, like those of a page: the current level where the rule watches one,
+//! else its statistic.
 
-use bus::{SharedBus, Stream};
+use crate::cli::Format;
+use bus::{BusError, Message, SharedBus, Stream};
 use jiff::tz::TimeZone;
-use stages::number;
+use serde::Serialize;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{AlertEvent, AlertState, Forbidden, RollbackEvent, RollbackState};
@@ -17,13 +20,13 @@ const ARROW: usize = 44;
 /// The line for an alert event; none for what only machines care about.
 pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
     let clock = clock(event.time, zone);
-    let AlertEvent { metric, unit, threshold, .. } = event;
+    let metric = &event.metric;
     let group: Vec<String> =
         event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let subject =
         if group.is_empty() { metric.clone() } else { format!("{metric}{{{}}}", group.join(",")) };
-    let level =
-        event.level.map_or_else(|| "no data".to_owned(), |level| number::with_unit(level, unit));
+    let seen = event.reading.as_deref().unwrap_or("no data");
+    let limit = event.limit.as_deref().map(|limit| format!(" ({limit})")).unwrap_or_default();
     let detail = event.detail.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
     let line = match event.state {
         AlertState::Fired => {
@@ -32,18 +35,13 @@ pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
                 None if event.notified.is_empty() => "nobody to tell".to_owned(),
                 None => "paging…".to_owned(),
             };
-            format!("ALERT {subject} {level} (threshold {})  → {told}", number::plain(*threshold))
+            format!("ALERT {subject} {seen}{limit}  → {told}")
         }
-        AlertState::FiredAgain => {
-            format!(
-                "ALERT {subject} {level} (threshold {})  in breach again",
-                number::plain(*threshold)
-            )
-        }
-        AlertState::Resolved => format!("ALERT_RESOLVED  {subject} back to {level}"),
+        AlertState::FiredAgain => format!("ALERT {subject} {seen}{limit}  in breach again"),
+        AlertState::Resolved => format!("ALERT_RESOLVED  {subject} back to {seen}"),
         AlertState::Closed => format!("ALERT_CLOSED  {subject}{detail}"),
         AlertState::NoData => format!("NO_DATA  {subject}"),
-        AlertState::Flapping => format!("FLAPPING  {subject} {level}"),
+        AlertState::Flapping => format!("FLAPPING  {subject} {seen}"),
         AlertState::Acknowledged => format!("ACK  {subject}{detail}"),
         AlertState::Notice => format!("NOTICE  {}", event.detail.as_deref().unwrap_or(&event.rule)),
         AlertState::Pending | AlertState::Recovering | AlertState::Calm => return None,
@@ -94,49 +92,79 @@ fn clock(time: Time, zone: &TimeZone) -> String {
     zone.to_datetime(stamp).strftime("%H:%M").to_string()
 }
 
-/// Prints what the desk says from now on, until the process ends.
-pub async fn follow(bus: SharedBus, subjects: Subjects) {
-    let zone = TimeZone::system();
-    let mut next = None;
-    loop {
-        if let Err(error) = read(&bus, &subjects, &zone, &mut next).await {
-            tracing::warn!(%error, "events cannot be read; trying again");
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+/// The JSON line for an event: all that the desk said, in UTC, and what kind of event it is. Machines get every state.
+fn json_line(kind: &str, event: &impl Serialize) -> Option<String> {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        kind: &'a str,
+        #[serde(flatten)]
+        event: &'a T,
     }
+    serde_json::to_string(&Line { kind, event }).ok()
 }
 
-async fn read(
-    bus: &SharedBus,
-    subjects: &Subjects,
-    zone: &TimeZone,
-    next: &mut Option<u64>,
-) -> Result<(), bus::BusError> {
-    let from = match *next {
-        Some(next) => next,
-        None => bus.state(Stream::Events).await?.last + 1,
-    };
-    *next = Some(from);
-    let (alerts, rollbacks) = (subjects.of("alert."), subjects.of("rollback."));
-    let mut reader = bus.read(Stream::Events, None, from).await?;
-    let mut messages = Vec::new();
-    loop {
-        reader.next(&mut messages).await?;
-        for message in messages.drain(..) {
-            *next = Some(message.sequence + 1);
-            let line = if message.subject.starts_with(alerts.as_bytes()) {
-                let event = serde_json::from_slice::<AlertEvent>(&message.payload);
-                event.ok().and_then(|event| alert_line(&event, zone))
-            } else if message.subject.starts_with(rollbacks.as_bytes()) {
-                let event = serde_json::from_slice::<RollbackEvent>(&message.payload);
-                event.ok().and_then(|event| rollback_line(&event, zone))
-            } else {
-                None
-            };
-            if let Some(line) = line {
-                // A closed terminal is no reason to stop the engine.
-                let _ = writeln!(std::io::stdout().lock(), "{line}");
+/// Prints what the desk says.
+pub struct Console {
+    bus: SharedBus,
+    subjects: Subjects,
+    format: Format,
+    zone: TimeZone,
+    next: u64,
+}
+
+impl Console {
+    /// Begins behind what is there already.
+    pub async fn at_end(
+        bus: SharedBus,
+        subjects: Subjects,
+        format: Format,
+    ) -> Result<Self, BusError> {
+        let next = bus.state(Stream::Events).await?.last + 1;
+        Ok(Self { bus, subjects, format, zone: TimeZone::system(), next })
+    }
+
+    /// Prints until the process ends.
+    pub async fn follow(mut self) {
+        loop {
+            if let Err(error) = self.read().await {
+                tracing::warn!(%error, "events cannot be read; trying again");
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), BusError> {
+        let mut reader = self.bus.read(Stream::Events, None, self.next).await?;
+        let mut messages = Vec::new();
+        loop {
+            reader.next(&mut messages).await?;
+            for message in messages.drain(..) {
+                self.next = message.sequence + 1;
+                if let Some(line) = self.line(&message) {
+                    // A closed terminal is no reason to stop the engine.
+                    let _ = writeln!(std::io::stdout().lock(), "{line}");
+                }
+            }
+        }
+    }
+
+    /// The line of a message; none for what is no event, and for what this format leaves out.
+    fn line(&self, message: &Message) -> Option<String> {
+        let of = |what: &str| message.subject.starts_with(self.subjects.of(what).as_bytes());
+        if of("alert.") {
+            let event: AlertEvent = serde_json::from_slice(&message.payload).ok()?;
+            match self.format {
+                Format::Json => json_line("alert", &event),
+                Format::Text => alert_line(&event, &self.zone),
+            }
+        } else if of("rollback.") {
+            let event: RollbackEvent = serde_json::from_slice(&message.payload).ok()?;
+            match self.format {
+                Format::Json => json_line("rollback", &event),
+                Format::Text => rollback_line(&event, &self.zone),
+            }
+        } else {
+            None
         }
     }
 }
@@ -150,7 +178,7 @@ mod tests {
         Time::from_millis((16 * 60 + minute) * 60_000)
     }
 
-    fn alert(state: AlertState, minute: i64, level: f64) -> AlertEvent {
+    fn alert(state: AlertState, minute: i64, reading: &str) -> AlertEvent {
         AlertEvent {
             schema: SCHEMA,
             state,
@@ -165,9 +193,11 @@ mod tests {
             axis: Axis::Firing,
             data: DataFlag::Fresh,
             cause: None,
-            level: Some(level),
+            level: Some(150.0),
             threshold: 1000.0,
             unit: "ms".into(),
+            reading: Some(reading.into()),
+            limit: Some("threshold 1000".into()),
             evidence: Evidence::default(),
             runbook: None,
             labels: Default::default(),
@@ -202,10 +232,10 @@ mod tests {
     fn friday_4pm_reads_as_the_brief_has_it() {
         let zone = TimeZone::UTC;
         let lines: Vec<String> = [
-            alert_line(&alert(AlertState::Fired, 7, 1580.2), &zone),
+            alert_line(&alert(AlertState::Fired, 7, "1580 ms"), &zone),
             rollback_line(&rollback(RollbackState::Proposed, 7), &zone),
             rollback_line(&rollback(RollbackState::Succeeded, 7), &zone),
-            alert_line(&alert(AlertState::Resolved, 8, 111.8), &zone),
+            alert_line(&alert(AlertState::Resolved, 8, "112 ms"), &zone),
         ]
         .into_iter()
         .flatten()
@@ -221,10 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_reads_what_was_said_and_in_utc() {
+        let line = json_line("alert", &alert(AlertState::Fired, 7, "1580 ms")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let read = ["kind", "state", "time"].map(|field| event[field].as_str().unwrap());
+        assert_eq!(read, ["alert", "fired", "1970-01-01T16:07:00.000000000Z"]);
+        assert!(!line.contains('\n'));
+    }
+
+    #[test]
     fn an_alert_nobody_hears_says_so() {
-        let mut silenced = alert(AlertState::Fired, 7, 1580.0);
+        let mut silenced = alert(AlertState::Fired, 7, "p99 4000 ms");
         silenced.untold = Some("silenced".into());
         let line = alert_line(&silenced, &TimeZone::UTC).unwrap();
-        assert!(line.ends_with("→ not sent: silenced"), "{line}");
+        let told = "[16:07] ALERT county_api_ms p99 4000 ms (threshold 1000)  → not sent: silenced";
+        assert_eq!(line, told);
     }
 }

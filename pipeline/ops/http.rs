@@ -6,8 +6,8 @@ use serde_json::Value;
 use stages::number;
 use std::time::Duration;
 
-/// `GET` of a running HMS-OPS, as JSON.
-pub async fn get(url: &str, path: &str) -> Result<Value, Failure> {
+/// `GET` of a running HMS-OPS, as JSON; none where its process does not serve that.
+pub async fn get(url: &str, path: &str) -> Result<Option<Value>, Failure> {
     let url = url.trim_end_matches('/');
     let silent = |error: reqwest::Error| {
         let why =
@@ -18,9 +18,23 @@ pub async fn get(url: &str, path: &str) -> Result<Value, Failure> {
         reqwest::Client::builder().timeout(Duration::from_secs(10)).build().map_err(silent)?;
     let answer = http.get(format!("{url}{path}")).send().await.map_err(silent)?;
     let status = answer.status();
+    if status == reqwest::StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
     let body: Result<Value, _> = answer.json().await;
-    body.map_err(|_| {
+    body.map(Some).map_err(|_| {
         Failure::new(Kind::Failed, format!("{url}{path}: {status}, not JSON; is it HMS-OPS?"))
+    })
+}
+
+/// What the board serves beside the pages, from a process that has one.
+pub async fn board(url: &str, path: &str) -> Result<Value, Failure> {
+    let answer = get(url, path).await?;
+    answer.ok_or_else(|| {
+        let text = format!(
+            "{url}: no board in that process, so it cannot say; ask one with the role board (--url)"
+        );
+        Failure::new(Kind::Failed, text)
     })
 }
 
@@ -38,31 +52,35 @@ pub fn dashboard(metric: &str, window: &str, url: &str, format: Format) -> Resul
     Ok(())
 }
 
-/// `ops status`: logs and their lag, open alerts.
+/// `ops status`: logs and their lag, open alerts where the process has a board.
 pub async fn status(url: &str, format: Format) -> Result<(), Failure> {
-    let health = get(url, "/readyz").await?;
+    let strange = || Failure::new(Kind::Failed, format!("{url}: no /readyz; is it HMS-OPS?"));
+    let health = get(url, "/readyz").await?.ok_or_else(strange)?;
     let overview = get(url, "/api/overview").await?;
     let ready = health["ready"].as_bool().unwrap_or_default();
     if format == Format::Json {
         println!("{}", serde_json::json!({ "health": health, "overview": overview }));
     } else {
-        print_status(&health, &overview, ready);
+        print_status(&health, overview.as_ref(), ready);
     }
     if ready { Ok(()) } else { Err(Failure::new(Kind::Unhealthy, "not ready")) }
 }
 
-fn print_status(health: &Value, overview: &Value, ready: bool) {
+fn print_status(health: &Value, overview: Option<&Value>, ready: bool) {
     let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    println!(
-        "{}  settings {}",
-        if ready { "ready" } else { "NOT READY" },
-        word(&overview["revision"])
-    );
+    let known = match overview {
+        Some(overview) => format!("settings {}", word(&overview["revision"])),
+        None => "no board in this process: neither settings nor alerts are known".to_owned(),
+    };
+    println!("{}  {known}", if ready { "ready" } else { "NOT READY" });
     for why in health["why"].as_array().into_iter().flatten() {
         println!("  {}", word(why));
     }
-    println!("LOG          POSITION      LAG    SAMPLES   SERIES  OWNED");
-    for log in health["logs"].as_array().into_iter().flatten() {
+    let logs = health["logs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !logs.is_empty() {
+        println!("LOG          POSITION      LAG    SAMPLES   SERIES  OWNED");
+    }
+    for log in logs {
         let number = |field: &str| log[field].as_u64().unwrap_or_default();
         let (position, lag) = (number("position"), number("lag_entries"));
         let (samples, series) = (number("samples"), number("series"));
@@ -72,7 +90,8 @@ fn print_status(health: &Value, overview: &Value, ready: bool) {
             word(&log["log"])
         );
     }
-    for rule in overview["rules"].as_array().into_iter().flatten() {
+    let rules = overview.and_then(|overview| overview["rules"].as_array());
+    for rule in rules.into_iter().flatten() {
         for alert in rule["alerts"].as_array().into_iter().flatten() {
             if matches!(alert["axis"].as_str(), Some("firing" | "recovering" | "pending")) {
                 let level = alert["level"].as_f64().map_or_else(

@@ -13,6 +13,8 @@ mod http;
 mod keys;
 mod load;
 mod plans;
+mod ready;
+mod reload;
 mod rules;
 mod up;
 
@@ -45,7 +47,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Up(options) => up::run(options, up::Occasion::Up, format).await,
         Command::Lab(options) => up::run(options, up::Occasion::Lab, format).await,
         Command::Agent(options) => up::run(options, up::Occasion::Agent, format).await,
-        Command::Burst(options) => burst::run(options).await,
+        Command::Burst(options) => burst::run(options, format).await,
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,
         Command::Audit { command } => audit::run(command, format).await,

@@ -3,6 +3,7 @@
 use crate::cli::{Folders, Format, RulesCommand, UpOptions};
 use crate::exit::{Failure, Kind};
 use crate::{connect, http, load};
+use engine::InForce;
 use serde_json::{Value, json};
 use settings::Problems;
 
@@ -59,19 +60,27 @@ async fn apply(
     let loaded = load::load(&options)?;
     let connection = connect::existing(&loaded.ops).await?;
     let revision = load::revision(&loaded, &author, &comment);
-    let done = connect::apply(&connection, &revision, loaded.ops.bus.shards).await?;
-    if format == Format::Json {
-        println!("{}", json!({ "revision": revision.revision, "changed": done }));
-    } else if done {
-        println!("revision {} is in force", revision.revision);
-    } else {
-        println!("revision {} was in force already", revision.revision);
+    let outcome = connect::apply(&connection, &revision, loaded.ops.bus.shards).await?;
+    let (name, changed) = (&revision.revision, outcome.changed);
+    match (format, outcome.now) {
+        (Format::Json, InForce::Asked) => {
+            println!("{}", json!({ "revision": name, "changed": changed }));
+        }
+        (Format::Json, InForce::Later { revision, author }) => {
+            let later = json!({ "revision": revision, "author": author });
+            println!("{}", json!({ "revision": name, "changed": changed, "superseded_by": later }));
+        }
+        (Format::Text, InForce::Asked) if changed => println!("revision {name} is in force"),
+        (Format::Text, InForce::Asked) => println!("revision {name} was in force already"),
+        (Format::Text, InForce::Later { revision, author }) => println!(
+            "revision {name} was superseded: revision {revision}, applied by {author} after it, is in force"
+        ),
     }
     Ok(())
 }
 
 async fn list(url: &str, format: Format) -> Result<(), Failure> {
-    let overview = http::get(url, "/api/overview").await?;
+    let overview = http::board(url, "/api/overview").await?;
     let rules = overview["rules"].as_array().cloned().unwrap_or_default();
     if format == Format::Json {
         println!("{}", json!({ "revision": overview["revision"], "rules": rules }));

@@ -2,12 +2,13 @@
 
 use crate::cli::{Format, UpOptions};
 use crate::connect::{self, Connection};
+use crate::console::Console;
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
-use crate::{console, load};
+use crate::{load, ready, reload};
 use axum::Router;
 use bus::{SharedBus, accounts};
-use collector::{CollectorLimits, CollectorOptions, Token};
+use collector::{CollectorHandle, CollectorLimits, CollectorOptions, Token};
 use engine::{Engine, EngineOptions, current_settings};
 use notify::{Notifier, NotifierOptions, Retry};
 use rollback::{Agent, AgentOptions};
@@ -15,6 +16,7 @@ use settings::{Loaded, OpsConfig, Role};
 use stages::subject::Subjects;
 use stages::subject::fnv1a_32;
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the process is started as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// For real: files are applied only to a bus that has no settings yet.
+    /// For real: files are applied only to a bus that has no settings yet. SIGHUP reads what stays at the edge.
     Up,
     /// The lab: files are applied at every start and on SIGHUP.
     Lab,
-    /// The agent alone.
+    /// The agent alone, on a bus that runs already.
     Agent,
 }
 
@@ -42,20 +44,32 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     let mut loaded = load::load(&options)?;
     if occasion == Occasion::Agent {
         loaded.ops.roles = BTreeSet::from([Role::Agent]);
+        // config/ops.yml speaks of the process with the board, which may run beside this one.
+        if options.listen.is_none() && std::env::var_os("OPS_LISTEN").is_none() {
+            loaded.ops.listen = vec![(Ipv4Addr::LOCALHOST, 0).into()];
+        }
     }
     for warning in loaded.warnings.iter() {
         tracing::warn!("{warning}");
     }
     make_data_folder(&loaded.ops.data)?;
     let listeners = listen(&loaded.ops).await?;
+    loaded.ops.listen = listeners.iter().filter_map(|it| it.local_addr().ok()).collect();
     let process = options.name.clone().unwrap_or_else(|| process_name(&loaded.ops.data));
-    let connection = connect::open(&loaded.ops, &process).await?;
-    let running = start(&loaded, &options, &connection, process).await?;
+    let connection = match occasion {
+        Occasion::Up | Occasion::Lab => connect::open(&loaded.ops, &process).await?,
+        Occasion::Agent => connect::existing(&loaded.ops).await?,
+    };
+    let mut running = start(&loaded, (&options, format), &connection, process).await?;
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
-        announce(&loaded, format);
-        until_told_to_stop(&options, &connection, occasion).await;
+        ready::announce(&loaded, format);
+        // Not before: the first line is what a reader waits for.
+        if let Some(console) = running.console.take() {
+            tokio::spawn(console.follow());
+        }
+        until_told_to_stop(&options, &connection, &running.parts, occasion).await;
     }
     take_down(running, (server, stop)).await;
     connection.close().await;
@@ -66,6 +80,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
 struct Running {
     parts: Arc<Parts>,
     routes: Router,
+    console: Option<Console>,
     _board: Option<board::Board>,
 }
 
@@ -115,7 +130,7 @@ async fn listen(ops: &OpsConfig) -> Result<Vec<TcpListener>, Failure> {
 
 async fn start(
     loaded: &Loaded,
-    options: &UpOptions,
+    (options, format): (&UpOptions, Format),
     connection: &Connection,
     process: String,
 ) -> Result<Running, Failure> {
@@ -130,32 +145,30 @@ async fn start(
     };
     if ops.roles.contains(&Role::Engine) {
         let bus = connect(accounts::Role::Owner).await?;
-        let mut options = EngineOptions::new(bus, subjects.clone(), shards, process.clone());
-        options.workers = ops.workers;
-        options.anchor_keep = ops.bus.log_keep.as_std();
+        let options = EngineOptions {
+            workers: ops.workers,
+            anchor_keep: ops.bus.log_keep.as_std(),
+            ..EngineOptions::new(bus, subjects.clone(), shards, process.clone())
+        };
         parts.engine.set(Engine::start(options).map_err(connect::engine_failed)?);
     }
     if ops.roles.contains(&Role::Collector) {
-        let (collector, handle) = collector::router(CollectorOptions {
-            bus: connect(accounts::Role::Collector).await?,
-            subjects: subjects.clone(),
-            shards,
-            token: token(ops)?,
-            limits: CollectorLimits {
-                future_max: loaded.settings.limits.max_future.as_std(),
-                ..CollectorLimits::default()
-            },
-            behind: Some({
-                let parts = Arc::clone(&parts);
-                Arc::new(move || health::lag(&parts))
-            }),
-        });
+        let bus = connect(accounts::Role::Collector).await?;
+        let (collector, handle) = collector(loaded, bus, subjects.clone(), &parts)?;
         parts.collector.set(handle);
         routes = routes.merge(collector);
     }
     if ops.roles.contains(&Role::Notifier) {
         let bus = connect(accounts::Role::Notifier).await?;
-        parts.notifier.set(start_notifier(loaded, bus, subjects.clone())?);
+        let notifier = Notifier::start(NotifierOptions {
+            bus,
+            subjects: subjects.clone(),
+            contacts: reload::contacts(loaded),
+            read_again: Some(reload::read_again(options)),
+            outbox: Some(ops.data.join("outbox")),
+            retry: Retry::default(),
+        });
+        parts.notifier.set(notifier.map_err(reload::not_usable)?);
     }
     if ops.roles.contains(&Role::Agent) {
         let agent = Agent::start(AgentOptions {
@@ -169,37 +182,34 @@ async fn start(
         });
         parts.agent.set(agent.await.map_err(|error| Failure::new(Kind::Data, error.to_string()))?);
     }
-    let mut board = None;
+    let (mut board, mut console) = (None, None);
     if ops.roles.contains(&Role::Board) {
         let reader = connect(accounts::Role::Board).await?;
-        tokio::spawn(console::follow(Arc::clone(&reader), subjects.clone()));
+        console = Some(Console::at_end(Arc::clone(&reader), subjects.clone(), format).await?);
         let runbooks = Some(options.folders.rules.join("runbooks"));
-        let (pages, running) =
-            board::start(board::BoardOptions { bus: reader, subjects, shards, runbooks });
-        routes = routes.merge(pages);
-        board = Some(running);
+        let options = board::BoardOptions { bus: reader, subjects, shards, runbooks };
+        let (pages, running) = board::start(options);
+        (routes, board) = (routes.merge(pages), Some(running));
     }
-    Ok(Running { parts, routes, _board: board })
+    Ok(Running { parts, routes, console, _board: board })
 }
 
-fn start_notifier(
+fn collector(
     loaded: &Loaded,
     bus: SharedBus,
     subjects: Subjects,
-) -> Result<Notifier, Failure> {
-    let ops = &loaded.ops;
-    let started = Notifier::start(NotifierOptions {
+    parts: &Arc<Parts>,
+) -> Result<(Router, CollectorHandle), Failure> {
+    let parts = Arc::clone(parts);
+    let future_max = loaded.settings.limits.max_future.as_std();
+    Ok(collector::router(CollectorOptions {
         bus,
         subjects,
-        endpoints: loaded.endpoints.clone(),
-        config: ops.notify.clone(),
-        fallback: loaded.settings.fallback_receiver.clone(),
-        outbox: Some(ops.data.join("outbox")),
-        board_url: ops.public_url.clone(),
-        late_after: loaded.settings.limits.notify_max_age.as_std(),
-        retry: Retry::default(),
-    });
-    started.map_err(|error| Failure::new(Kind::Settings, error.to_string()))
+        shards: loaded.ops.bus.shards,
+        token: token(&loaded.ops)?,
+        limits: CollectorLimits { future_max, ..CollectorLimits::default() },
+        behind: Some(Arc::new(move || health::lag(&parts))),
+    }))
 }
 
 /// The collector's token, if one is asked for.
@@ -254,21 +264,12 @@ async fn apply(
     connect::apply(connection, &revision, loaded.ops.bus.shards).await.map(drop)
 }
 
-fn announce(loaded: &Loaded, format: Format) {
-    let url = &loaded.ops.listen.first().map(|address| format!("http://{address}"));
-    let url = url.clone().unwrap_or_default();
-    let rules = loaded.settings.rules.len();
-    match format {
-        Format::Json => {
-            println!("{}", serde_json::json!({ "ready": true, "url": url, "rules": rules }))
-        }
-        Format::Text => {
-            println!("ready: {rules} rules, board at {url}, data in {}", loaded.ops.data.display())
-        }
-    }
-}
-
-async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasion: Occasion) {
+async fn until_told_to_stop(
+    options: &UpOptions,
+    connection: &Connection,
+    parts: &Parts,
+    occasion: Occasion,
+) {
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
     let [mut terminate, mut interrupt, mut hangup] =
         kinds.map(|kind| signal(kind).expect("signals can be listened for"));
@@ -276,26 +277,8 @@ async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasi
         tokio::select! {
             _ = terminate.recv() => return,
             _ = interrupt.recv() => return,
-            _ = hangup.recv() => {
-                if occasion == Occasion::Lab {
-                    reload(options, connection).await;
-                }
-            }
+            _ = hangup.recv() => reload::hung_up(options, connection, parts, occasion).await,
         }
-    }
-}
-
-/// Applies the files again; refused ones change nothing and say why.
-async fn reload(options: &UpOptions, connection: &Connection) {
-    let applied = async {
-        let loaded = load::load(options)?;
-        let revision = load::revision(&loaded, "ops", "applied on SIGHUP");
-        connect::apply(connection, &revision, loaded.ops.bus.shards).await?;
-        Ok::<_, Failure>(revision.revision)
-    };
-    match applied.await {
-        Ok(revision) => tracing::info!(revision, "settings are in force"),
-        Err(failure) => tracing::error!("{failure}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Each role in a process of its own, on a nats-server of somebody else, with no key but its own.
 
-use crate::events::{Happened, first};
+use crate::events::{Happened, first, local};
 use crate::load::Load;
 use crate::server::Server;
 use crate::site::{RULE, Running, Site, caught_up};
@@ -55,6 +55,67 @@ async fn each_role_does_its_part_with_its_own_key() {
     for part in [acting, telling, deciding] {
         assert!(part.stop().await.success());
     }
+}
+
+/// `ops up` without the agent, always at the same address.
+async fn without_agent(site: &Site, listen: &str) -> Running {
+    let args = ["up", "--role", "engine,collector,notifier,board", "--listen", listen];
+    site.start(site.command(&args, "data"), listen.to_owned()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_joins_the_local_bus_of_its_data_folder() {
+    let site = Site::new(RULE).await;
+    let alone = site.command(&["agent"], "data").output().await.unwrap();
+    let said = String::from_utf8(alone.stderr).unwrap();
+    assert_eq!(alone.status.code(), Some(4), "{said}");
+    assert!(said.contains("start `ops up` on it"), "{said}");
+
+    let listen = format!("127.0.0.1:{}", free_port());
+    let deciding = without_agent(&site, &listen).await;
+    let acting = site.agent().await;
+    acting.until(|health| health["ready"] == true).await;
+    // It outlives the process whose server it joined, and finds the next one.
+    assert!(deciding.stop().await.success());
+    acting.until(|health| health["ready"] == false).await;
+    let deciding = without_agent(&site, &listen).await;
+    acting.until(|health| health["ready"] == true).await;
+
+    let load = Load::start(&site, deciding.url());
+    load.more(20).await;
+    load.turn_slow();
+    first(&local(&site, Role::Admin).await, Stream::Events, RECOVERED).await;
+    load.end().await;
+    assert_eq!(site.lines("data/starts").len(), 1, "the script ran once");
+    assert!(acting.stop().await.success());
+    assert!(deciding.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_without_a_board_still_says_how_it_is() {
+    let site = Site::new(RULE).await;
+    let listen = format!("127.0.0.1:{}", free_port());
+    let args = ["up", "--role", "engine,collector", "--listen", &listen];
+    let running = site.start(site.command(&args, "data"), listen.clone()).await;
+    running.until(caught_up).await;
+    let url = running.url();
+    let ask = async |args: &[&str]| {
+        let args = [args, &["--url", &url]].concat();
+        let output = crate::support::ops(&args).output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, said, _) = ask(&["status"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("ready  no board in this process"), "{said}");
+    assert!(said.contains("desk"), "the logs are listed: {said}");
+    let (code, said, _) = ask(&["--format", "json", "status"]).await;
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["health"]["ready"]), (Some(0), &true.into()));
+    let (code, _, said) = ask(&["rules", "list"]).await;
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("no board in that process"), "{said}");
+    assert!(running.stop().await.success());
 }
 
 #[tokio::test]

@@ -7,12 +7,15 @@
 
 mod apart;
 mod audit;
+mod burst;
 mod events;
 mod hook;
 mod kill;
 mod load;
+mod numbers;
 mod outage;
 mod plans;
+mod receivers;
 mod rules;
 mod server;
 mod shards;

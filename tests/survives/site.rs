@@ -110,8 +110,23 @@ impl Site {
 
     /// Starts `ops lab`, always at the same address.
     pub async fn lab(&self) -> Running {
+        self.lab_with(&[]).await
+    }
+
+    /// The same, with further options.
+    pub async fn lab_with(&self, options: &[&str]) -> Running {
         let listen = format!("127.0.0.1:{}", self.port);
-        self.start(self.command(&["lab", "--listen", &listen], "data"), listen).await
+        let args = [&["lab", "--listen", &listen], options].concat();
+        self.start(self.command(&args, "data"), listen).await
+    }
+
+    /// Starts `ops agent` beside whoever runs the local bus; it says itself where its health is.
+    pub async fn agent(&self) -> Running {
+        let mut agent = self.start(self.command(&["agent"], "data"), String::new()).await;
+        let ready = agent.line(|line| line.starts_with("ready: agent")).await;
+        let (_, rest) = ready.split_once("http://").unwrap();
+        agent.listen = rest.split('/').next().unwrap().to_owned();
+        agent
     }
 
     /// Starts a command that serves at `listen`, and waits until it says that it is ready.
@@ -129,7 +144,7 @@ impl Site {
                 heard.send_replace(());
             }
         });
-        running.line(|line| line.starts_with("ready")).await;
+        running.line(|line| line.starts_with("ready") || line.contains("\"ready\":true")).await;
         running
     }
 
@@ -196,6 +211,11 @@ impl Running {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap()
+    }
+
+    /// Every line it printed so far.
+    pub fn printed(&self) -> Vec<String> {
+        self.printed.lock().unwrap().clone()
     }
 
     /// Waits until it has printed a line that is `wanted`.

@@ -1,8 +1,9 @@
 //! What comes in wrong, and who is told.
 
 use crate::events::{all, anonymous, counted, first, local};
-use crate::load::Load;
+use crate::load::{Load, post};
 use crate::site::{RULE, Site, caught_up};
+use crate::support::browser::Browser;
 use bus::accounts::Role;
 use bus::{Bus, Outgoing, Stream};
 use serde_json::Value;
@@ -83,6 +84,35 @@ async fn receivers_are_told_once_of_the_beginning_and_the_end() {
         pages.iter().map(|page| page["event_action"].as_str().unwrap()).collect();
     assert_eq!((actions.first(), actions.last()), (Some(&"trigger"), Some(&"resolve")));
     assert_eq!(actions.iter().filter(|action| **action == "resolve").count(), 1, "{actions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_shows_what_the_rule_watches() {
+    let site =
+        Site::new("metric: web_ms\nstat: p99\nthreshold: 1000\nwindow: 5m\nnotify: hook\n").await;
+    site.write("alerts/calls.yml", "metric: web_ms\nstat: count\nthreshold: 99\nwindow: 5m\n");
+    let mut lab = site.lab().await;
+    let calls = (0..100).map(|call| if call % 20 == 0 { 4000 } else { 100 });
+    let calls: Vec<String> =
+        calls.map(|took| format!(r#"{{"name":"web_ms","val":{took}}}"#)).collect();
+    post(&lab.url(), &calls.join("\n")).await;
+    // The same words in the terminal, on the page and on the board, never the mean of 295 ms.
+    let expected = ["web_ms p99 4000 ms (threshold 1000)", "web_ms 100 samples (threshold 99)"];
+    for text in expected {
+        lab.line(|line| line.contains(&format!("] ALERT {text}  → "))).await;
+    }
+    let told = site.hook.until("hook", |post| post["opsReason"] == "fired").await;
+    assert!(told.to_string().contains(expected[0]), "{told}");
+    let browser = Browser::start().await;
+    browser.open(&lab.url()).await;
+    for text in expected {
+        let fired = "[...document.querySelectorAll('#events li[data-state=fired]')]";
+        let shown =
+            format!("return {fired}.some((line) => line.innerText.endsWith('ALERT {text}'))");
+        browser.wait(&shown, "return document.body.innerText").await;
+    }
+    browser.close().await;
+    assert!(lab.stop().await.success());
 }
 
 fn text(bytes: &[u8]) -> String {

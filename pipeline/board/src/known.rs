@@ -54,12 +54,10 @@ pub struct Event {
     pub severity: Option<String>,
     /// Incident.
     pub incident: Option<String>,
-    /// Current level, for alerts.
-    pub level: Option<f64>,
-    /// Threshold, for alerts.
-    pub threshold: Option<f64>,
-    /// Unit of both.
-    pub unit: Option<String>,
+    /// What was seen, in words, for alerts.
+    pub reading: Option<String>,
+    /// What that is held against, in words, for alerts.
+    pub limit: Option<String>,
     /// Plan and script, for rollbacks.
     pub plan: Option<String>,
     /// Script, for rollbacks.
@@ -104,9 +102,8 @@ impl Known {
             metric: event.metric.clone(),
             severity: Some(event.severity.clone()),
             incident: event.incident.clone(),
-            level: event.level,
-            threshold: Some(event.threshold),
-            unit: Some(event.unit.clone()),
+            reading: event.reading.clone(),
+            limit: event.limit.clone(),
             plan: None,
             script: None,
             why: event.cause.map(word),
@@ -146,6 +143,8 @@ impl Known {
                 level: None,
                 threshold: rule.threshold,
                 unit: rule.unit_shown().to_owned(),
+                reading: None,
+                limit: None,
                 evidence: Evidence::default(),
                 runbook: rule.runbook.clone(),
                 labels: rule.labels.clone(),
@@ -170,9 +169,8 @@ impl Known {
             metric: event.metric,
             severity: None,
             incident: Some(event.incident),
-            level: None,
-            threshold: None,
-            unit: None,
+            reading: None,
+            limit: None,
             plan: Some(event.plan),
             script: Some(event.script),
             why: event.why.map(word),

@@ -49,14 +49,14 @@ const VERBS = {
   acknowledged: "acknowledged", calm: "calm again", notice: "notice",
 };
 
-/** One line for an event, in the words of the log. */
+/** One line for an event, in the words of the log: the desk has put the numbers into words. */
 export function eventLine(event) {
   if (event.kind === "alert") {
-    const level = event.level === null ? "" : ` ${withUnit(event.level, event.unit)}`;
     const verb = VERBS[event.state] || event.state;
-    if (event.state === "resolved") return `${verb} ${event.metric} back to${level}`;
-    if (event.state === "fired") return `${verb} ${event.metric}${level} (threshold ${number(event.threshold)})`;
-    return `${verb} ${event.metric}${level}${event.detail ? `: ${event.detail}` : ""}`;
+    const seen = event.reading ? ` ${event.reading}` : "";
+    if (event.state === "resolved") return `${verb} ${event.metric} back${seen && ` to${seen}`}`;
+    if (event.state === "fired") return `${verb} ${event.metric}${seen || " no data"}${event.limit ? ` (${event.limit})` : ""}`;
+    return `${verb} ${event.metric}${seen}${event.detail ? `: ${event.detail}` : ""}`;
   }
   const why = [event.why, event.detail].filter(Boolean).join(": ");
   if (["succeeded", "failed", "timed_out", "unknown"].includes(event.state)) {

@@ -40,21 +40,30 @@ const thresholds = () => history.rules.filter((rule) => rule.share === null).map
 
 const rates = () => [history.panes.start.map((millis) => millis / 1000), history.panes.count.map((count) => count / history.pane_seconds)];
 
+/** What is drawn over the lines, within the chart's time: thresholds, times of firing, marks. */
+function annotations(first, last) {
+  const spans = history.firing.map(({ from, to }) => [stamp(from), to ? stamp(to) : Date.now() / 1000])
+    .filter(([from, to]) => to >= first && from <= last);
+  const marks = history.events.map((event) => ({ time: stamp(event.time), text: label(event), tone: eventTone(event) }))
+    .filter(({ time, text }) => text && time >= first && time <= last);
+  return { thresholds: thresholds(), spans, marks };
+}
+
 /** Thresholds lie across, firing time is shaded, ALERT, EXEC and RESOLVED stand as marks. */
 function annotate(plot) {
   const { ctx, bbox } = plot;
   const x = (time) => Math.max(bbox.left, Math.min(bbox.left + bbox.width, plot.valToPos(time, "x", true)));
+  const drawn = annotations(plot.scales.x.min, plot.scales.x.max);
   ctx.save();
   ctx.fillStyle = colour("bad");
   ctx.globalAlpha = 0.13;
-  for (const { from, to } of history.firing) {
-    const [start, end] = [x(stamp(from)), x(to ? stamp(to) : Date.now() / 1000)];
-    ctx.fillRect(start, bbox.top, Math.max(end - start, 1), bbox.height);
+  for (const [from, to] of drawn.spans) {
+    ctx.fillRect(x(from), bbox.top, Math.max(x(to) - x(from), 1), bbox.height);
   }
   ctx.globalAlpha = 1;
   ctx.strokeStyle = colour("threshold");
   ctx.setLineDash([8, 5]);
-  for (const threshold of thresholds()) {
+  for (const threshold of drawn.thresholds) {
     const height = plot.valToPos(threshold, "y", true);
     ctx.beginPath();
     ctx.moveTo(bbox.left, height);
@@ -62,14 +71,8 @@ function annotate(plot) {
     ctx.stroke();
   }
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-  const marks = history.events.map((event) => [event, label(event)]).filter(([, text]) => text);
-  const [first, last] = [plot.scales.x.min, plot.scales.x.max];
-  let row = 0;
-  for (const [event, text] of marks) {
-    const time = stamp(event.time);
-    if (time < first || time > last) continue;
-    const tone = { bad: "bad", good: "ok", act: "p99" }[eventTone(event)] || "quiet";
-    ctx.strokeStyle = ctx.fillStyle = colour(tone);
+  drawn.marks.forEach(({ time, text, tone }, row) => {
+    ctx.strokeStyle = ctx.fillStyle = colour({ bad: "bad", good: "ok", act: "p99" }[tone] || "quiet");
     ctx.setLineDash([4, 4]);
     ctx.beginPath();
     ctx.moveTo(x(time), bbox.top);
@@ -77,9 +80,22 @@ function annotate(plot) {
     ctx.stroke();
     const wide = ctx.measureText(text).width;
     const left = Math.min(x(time) + 4, bbox.left + bbox.width - wide - 2);
-    ctx.fillText(text, left, bbox.top + (14 + 14 * (row++ % 4)) * devicePixelRatio);
-  }
+    ctx.fillText(text, left, bbox.top + (14 + 14 * (row % 4)) * devicePixelRatio);
+  });
   ctx.restore();
+  describe(drawn);
+}
+
+/** The same for who does not see a canvas: one line for each thing drawn. */
+function describe({ thresholds, spans, marks }) {
+  const at = (time) => clock(time * 1000);
+  const line = (kind, text, place) => make("li", { "data-drawn": kind, "data-at": place }, text);
+  const lines = [
+    ...thresholds.map((value) => line("threshold", `threshold ${withUnit(value, history.unit)}`, value)),
+    ...spans.map(([from, to]) => line("firing", `firing from ${at(from)} to ${at(to)}`, `${from} ${to}`)),
+    ...marks.map(({ time, text }) => line(text, `${text} at ${at(time)}`, time)),
+  ];
+  byId("drawn").replaceChildren(...lines);
 }
 
 function label(event) {

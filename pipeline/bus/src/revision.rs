@@ -14,6 +14,9 @@ use stages::settings::Part;
 pub struct Head {
     /// Hash of the content.
     pub revision: String,
+    /// Who applied it.
+    #[serde(default)]
+    pub author: String,
     /// Which part that message is.
     #[serde(default)]
     pub part: Option<Part>,

@@ -24,6 +24,29 @@ pub enum Applied {
     Unchanged(u64),
 }
 
+impl Applied {
+    /// Where the revision lies in the desk's log.
+    pub const fn sequence(self) -> u64 {
+        match self {
+            Self::Stored(sequence) | Self::Unchanged(sequence) => sequence,
+        }
+    }
+}
+
+/// What every log works by after a revision was waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InForce {
+    /// That revision.
+    Asked,
+    /// One that somebody applied after it.
+    Later {
+        /// Its name.
+        revision: String,
+        /// Who applied it.
+        author: String,
+    },
+}
+
 /// The newest revision in the desk's log, with the sequence at which it is in force.
 ///
 /// # Errors
@@ -83,7 +106,7 @@ pub async fn apply_settings(
     }
 }
 
-/// Waits until every log works by `revision` (or one applied after it), at most `patience`.
+/// Waits until every log works by `revision` as it was `applied`, or by one applied after it, at most `patience`.
 ///
 /// # Errors
 /// [`EngineError::NotInForce`] names a log that does not.
@@ -91,32 +114,57 @@ pub async fn wait_in_force(
     bus: &SharedBus,
     subjects: &Subjects,
     shards: u32,
-    revision: &str,
+    (revision, applied): (&str, Applied),
     patience: Duration,
-) -> Result<(), EngineError> {
+) -> Result<InForce, EngineError> {
     let until = Instant::now() + patience;
+    let mut newest = None;
     for log in all_logs(shards) {
-        while !in_force(bus, subjects, log, revision).await? {
+        loop {
+            // Asked each time: a further one may have come while this log was waited for.
+            newest = newest_head(bus, subjects, applied.sequence()).await?.or(newest);
+            let names = [Some(revision), newest.as_ref().map(|head: &Head| &*head.revision)];
+            let least = if log == LogId::Desk { applied.sequence() } else { 0 };
+            if in_force(bus, subjects, (log, least), names).await? {
+                break;
+            }
             if Instant::now() >= until {
                 return Err(EngineError::NotInForce { revision: revision.to_owned(), log });
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
     }
-    Ok(())
+    Ok(match newest {
+        Some(Head { revision: later, author, .. }) if later != revision => {
+            InForce::Later { revision: later, author }
+        }
+        _ => InForce::Asked,
+    })
 }
 
+/// The desk's newest whole revision, unless the bus answers with one older than the one at `least`.
+async fn newest_head(
+    bus: &SharedBus,
+    subjects: &Subjects,
+    least: u64,
+) -> Result<Option<Head>, EngineError> {
+    let newest = bus.last(Stream::Desk, &subjects.entry(LogId::Desk, "settings")).await?;
+    let newest = newest.filter(|message| message.sequence >= least);
+    Ok(newest.as_ref().and_then(Head::read).filter(Head::complete))
+}
+
+/// Whether a log works by one of the revisions named, which lies at `least` or behind.
 async fn in_force(
     bus: &SharedBus,
     subjects: &Subjects,
-    log: LogId,
-    revision: &str,
+    (log, least): (LogId, u64),
+    names: [Option<&str>; 2],
 ) -> Result<bool, EngineError> {
     let subject = subjects.entry(log, "settings");
-    let Some(message) = bus.last(stream_of(log), &subject).await? else { return Ok(false) };
-    if !is_of(&message, revision) {
-        return Ok(false);
-    }
+    let message = bus.last(stream_of(log), &subject).await?;
+    let one_of_them = |message: &Message| names.iter().flatten().any(|name| is_of(message, name));
+    let message = message.filter(|message| message.sequence >= least);
+    let Some(message) = message.filter(one_of_them) else { return Ok(false) };
     let record = bus.last(Stream::Events, &subjects.commit(log)).await?;
     let record = record.and_then(|m| serde_json::from_slice::<CommitRecord>(&m.payload).ok());
     Ok(record.is_some_and(|record| record.position >= message.sequence))

@@ -39,7 +39,7 @@ mod ticks;
 mod whole;
 mod withdraw;
 
-pub use apply::{Applied, apply_settings, current_settings, wait_in_force};
+pub use apply::{Applied, InForce, apply_settings, current_settings, wait_in_force};
 pub use audit::{Audit, AuditOptions, Difference, Progress, Unproven, audit};
 pub use engine::Engine;
 pub use error::EngineError;

@@ -47,9 +47,10 @@ async fn friday_on_nats(shards: u32) {
         board: server.connect(Role::Board).await,
     };
     let engine = Engine::start(options(&owner, shards, "ops-1")).unwrap();
-    engine::apply_settings(&admin, &subjects(), &friday()).await.unwrap();
+    let applied = engine::apply_settings(&admin, &subjects(), &friday()).await.unwrap();
     owns_all(&engine).await;
-    engine::wait_in_force(&admin, &subjects(), shards, "friday", PATIENCE).await.unwrap();
+    let wanted = ("friday", applied);
+    engine::wait_in_force(&admin, &subjects(), shards, wanted, PATIENCE).await.unwrap();
     let (_, alerts) = world.play_friday().await;
     let fired = alerts.iter().filter(|alert| alert.state == AlertState::Fired).count();
     assert_eq!(fired, 1);
@@ -82,8 +83,8 @@ async fn ten_thousand_rules_on_a_real_server() {
     let (service, board) =
         (server.connect(Role::Publisher).await, server.connect(Role::Board).await);
     let engine = Engine::start(options(&owner, 2, "ops-1")).unwrap();
-    engine::apply_settings(&admin, &subjects(), &many_rules()).await.unwrap();
-    engine::wait_in_force(&admin, &subjects(), 2, "many", PATIENCE).await.unwrap();
+    let applied = engine::apply_settings(&admin, &subjects(), &many_rules()).await.unwrap();
+    engine::wait_in_force(&admin, &subjects(), 2, ("many", applied), PATIENCE).await.unwrap();
     let (_, current) = engine::current_settings(&board, &subjects()).await.unwrap().unwrap();
     assert_eq!(current, many_rules());
     engine.shutdown(PATIENCE).await;

@@ -5,7 +5,9 @@ mod support;
 use bus::layout::Layout;
 use bus::memory::{Faults, MemoryBus, WriteFault};
 use bus::{Head, Message, Outgoing, SharedBus, Stream};
-use engine::{Applied, Engine, EngineError, apply_settings, current_settings, wait_in_force};
+use engine::{
+    Applied, Engine, EngineError, InForce, apply_settings, current_settings, wait_in_force,
+};
 use stages::log::LogId;
 use stages::revision::{PART_BYTES, parts};
 use stages::settings::Settings;
@@ -40,8 +42,10 @@ async fn ten_thousand_rules_are_in_force_on_every_shard() {
     let many = many_rules();
     let count = parts(&many).unwrap().len();
     assert!(count > 5, "{count} parts");
-    assert!(matches!(apply_settings(&bus, &subjects(), &many).await, Ok(Applied::Stored(_))));
-    wait_in_force(&bus, &subjects(), 2, "many", PATIENCE).await.unwrap();
+    let applied = apply_settings(&bus, &subjects(), &many).await.unwrap();
+    assert!(matches!(applied, Applied::Stored(_)));
+    let in_force = wait_in_force(&bus, &subjects(), 2, ("many", applied), PATIENCE).await;
+    assert_eq!(in_force.unwrap(), InForce::Asked);
     for (stream, log) in [
         (Stream::Desk, LogId::Desk),
         (Stream::Log, LogId::Shard(0)),
@@ -62,8 +66,34 @@ async fn ten_thousand_rules_are_in_force_on_every_shard() {
     assert_eq!(alerts.last().unwrap().rule, "r_09999");
     // Back to one message: the shards follow.
     let few = Settings { revision: "few".to_owned(), ..friday() };
-    apply_settings(&bus, &subjects(), &few).await.unwrap();
-    wait_in_force(&bus, &subjects(), 2, "few", PATIENCE).await.unwrap();
+    let applied = apply_settings(&bus, &subjects(), &few).await.unwrap();
+    wait_in_force(&bus, &subjects(), 2, ("few", applied), PATIENCE).await.unwrap();
+    engine.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_applied_first_is_told_of_the_later_revision() {
+    let (memory, bus) = memory();
+    bus.ensure(2).await.unwrap();
+    let engine = start(&bus, 2, "ops-1").await;
+    // Both are stored before any log has read one.
+    memory.hold_readers_at(Stream::Desk, Some(bus.state(Stream::Desk).await.unwrap().last));
+    let of = |revision: &str, author: &str| {
+        let (revision, author) = (revision.to_owned(), author.to_owned());
+        Settings { revision, author, ..friday() }
+    };
+    let first = apply_settings(&bus, &subjects(), &of("first", "anna")).await.unwrap();
+    let second = apply_settings(&bus, &subjects(), &of("second", "bob")).await.unwrap();
+    let none = std::time::Duration::ZERO;
+    for wanted in [("first", first), ("second", second)] {
+        let early = wait_in_force(&bus, &subjects(), 2, wanted, none).await;
+        assert!(matches!(early, Err(EngineError::NotInForce { .. })), "{early:?}");
+    }
+    memory.hold_readers_at(Stream::Desk, None);
+    let told = wait_in_force(&bus, &subjects(), 2, ("first", first), PATIENCE).await.unwrap();
+    assert_eq!(told, InForce::Later { revision: "second".into(), author: "bob".into() });
+    let told = wait_in_force(&bus, &subjects(), 2, ("second", second), PATIENCE).await.unwrap();
+    assert_eq!(told, InForce::Asked);
     engine.shutdown(PATIENCE).await;
 }
 
@@ -73,8 +103,7 @@ async fn a_snapshot_between_two_parts_is_gone_on_from() {
     bus.ensure(1).await.unwrap();
     let engine = start(&bus, 1, "ops-1").await;
     memory.hold_readers_at(Stream::Desk, Some(bus.state(Stream::Desk).await.unwrap().last));
-    let many = many_rules();
-    apply_settings(&bus, &subjects(), &many).await.unwrap();
+    let applied = apply_settings(&bus, &subjects(), &many_rules()).await.unwrap();
     let stored = settings_messages(&memory, Stream::Desk, LogId::Desk);
     let head = |message: &Message| Head::read(message).unwrap();
     let third = stored.iter().find(|message| head(message).part.is_some_and(|it| it.number == 3));
@@ -91,7 +120,7 @@ async fn a_snapshot_between_two_parts_is_gone_on_from() {
     let next = Engine::start(options(&bus, 1, "ops-1")).unwrap();
     owns_all(&next).await;
     assert_eq!(next.health().trouble, None, "the snapshot was read");
-    wait_in_force(&bus, &subjects(), 1, "many", PATIENCE).await.unwrap();
+    wait_in_force(&bus, &subjects(), 1, ("many", applied), PATIENCE).await.unwrap();
     sample(&*bus, "m_00007_ms", 5000.0).await;
     let alerts = alerts_until(&bus, AlertState::Fired).await;
     let fired = alerts.last().unwrap();

@@ -1,28 +1,23 @@
 //! One intent on its way: channel after channel, attempt after attempt, each published.
 
 use crate::channel::{Channel, Sent};
+use crate::contacts::{Current, Target};
 use crate::counters;
 use crate::pacing::Pacer;
 use crate::retry::{Next, Retry};
 use crate::status::Status;
 use stages::time::Time;
 use stages::wire::{Delivery, DeliveryState, Intent, SCHEMA};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What deliveries share.
 pub struct Deliverer {
-    /// Channels of every receiver, in order.
-    pub channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
-    /// Who hears of what a receiver's channels all refused.
-    pub fallback: Option<String>,
+    /// Channels of every receiver, who stands in for them, and how fast.
+    pub contacts: Current,
     /// How attempts are repeated.
     pub retry: Retry,
-    /// How fast.
-    pub pacer: Pacer,
     /// Where it is told.
     pub status: Status,
     /// Sums.
@@ -35,24 +30,19 @@ pub struct Deliverer {
 /// stays on the bus.
 pub type Final = Option<DeliveryState>;
 
-/// A receiver that is being tried.
-struct Target<'a> {
-    receiver: &'a str,
-    kind: &'a str,
-    channel: Option<&'a dyn Channel>,
-}
-
 impl Deliverer {
     /// Delivers `intent`, however long that takes within the bounds of [`Retry`].
     pub async fn deliver(&self, intent: &Intent) -> Final {
-        let own = self.targets(&intent.receiver, &intent.channels);
-        let fallback = self.fallback.as_deref().filter(|name| *name != intent.receiver);
-        let others = fallback.map(|name| self.targets(name, &[])).unwrap_or_default();
+        self.contacts.look_for(intent).await;
+        let ways = self.contacts.now();
+        let own = ways.targets(&intent.receiver, &intent.channels);
+        let fallback = ways.fallback.as_deref().filter(|name| *name != intent.receiver);
+        let others = fallback.map(|name| ways.targets(name, &[])).unwrap_or_default();
         let patience = self.patience(intent);
         let mut until = Instant::now() + self.left(intent);
         let mut last_kind = "none";
         for target in own.iter().chain(&others) {
-            last_kind = target.kind;
+            last_kind = &target.kind;
             if let Some(state) = self.try_target(intent, target, until).await? {
                 return Some(state);
             }
@@ -68,44 +58,21 @@ impl Deliverer {
         Some(DeliveryState::Failed)
     }
 
-    /// The intent's kinds of channel matched with the receiver's endpoints; all of these where it names none.
-    fn targets<'a>(&'a self, receiver: &'a str, kinds: &'a [String]) -> Vec<Target<'a>> {
-        let mut open: Vec<&dyn Channel> =
-            self.channels.get(receiver).into_iter().flatten().map(AsRef::as_ref).collect();
-        if kinds.is_empty() {
-            let target = |channel: &'a dyn Channel| Target {
-                receiver,
-                kind: channel.kind(),
-                channel: Some(channel),
-            };
-            return open.into_iter().map(target).collect();
-        }
-        let mut targets = Vec::with_capacity(kinds.len());
-        for kind in kinds {
-            let place = open.iter().position(|channel| channel.kind() == kind);
-            let channel = place.map(|place| open.remove(place));
-            targets.push(Target { receiver, kind, channel });
-        }
-        targets
-    }
-
     /// Tries one channel. `Some(Some(_))`: told; `Some(None)`: given up; `None`: stopped.
-    async fn try_target(
-        &self,
-        intent: &Intent,
-        target: &Target<'_>,
-        until: Instant,
-    ) -> Option<Final> {
-        let Some(channel) = target.channel else {
-            let why =
-                format!("receiver {:?} has no {} endpoint here", target.receiver, target.kind);
-            tracing::warn!("{why}");
-            return self.give_up(intent, target, 1, &Sent::Refused(why)).await.map(|()| None);
-        };
+    async fn try_target(&self, intent: &Intent, target: &Target, until: Instant) -> Option<Final> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let (sent, took) = self.attempt(intent, channel, attempt).await?;
+            // Looked up for each attempt: it may have been corrected meanwhile.
+            let ways = self.contacts.now();
+            let Some(channel) = ways.channel(target) else {
+                let why =
+                    format!("receiver {:?} has no {} endpoint here", target.receiver, target.kind);
+                let refused = Sent::Refused(why);
+                return self.give_up(intent, target, attempt, &refused).await.map(|()| None);
+            };
+            let (channel, pacer) = (&*channel, &*ways.pacer);
+            let (sent, took) = self.attempt(intent, (channel, pacer), attempt).await?;
             let left = until.saturating_duration_since(Instant::now());
             match self.retry.next(&sent, attempt, left, &intent.key) {
                 Next::Done(state) => {
@@ -148,14 +115,14 @@ impl Deliverer {
     async fn attempt(
         &self,
         intent: &Intent,
-        channel: &dyn Channel,
+        (channel, pacer): (&dyn Channel, &Pacer),
         attempt: u32,
     ) -> Option<(Sent, Duration)> {
         let seed = format!("{}-{attempt}", intent.key);
         let provider = channel.provider();
         tokio::select! {
             () = self.stop.cancelled() => return None,
-            () = self.pacer.place(channel.kind(), &provider, &seed) => {}
+            () = pacer.place(channel.kind(), &provider, &seed) => {}
         }
         let began = Instant::now();
         let sent = tokio::time::timeout(self.retry.attempt_max, channel.send(intent)).await;
@@ -166,7 +133,7 @@ impl Deliverer {
     async fn give_up(
         &self,
         intent: &Intent,
-        target: &Target<'_>,
+        target: &Target,
         attempt: u32,
         sent: &Sent,
     ) -> Option<()> {
@@ -202,8 +169,8 @@ impl Deliverer {
     }
 }
 
-fn told(intent: &Intent, target: &Target<'_>, step: (u32, DeliveryState), sent: &Sent) -> Delivery {
-    delivery(intent, target.receiver, target.kind, step, sent.detail().to_owned())
+fn told(intent: &Intent, target: &Target, step: (u32, DeliveryState), sent: &Sent) -> Delivery {
+    delivery(intent, &target.receiver, &target.kind, step, sent.detail().to_owned())
 }
 
 /// The word on attempt number `step.0`, which came to `step.1`.

@@ -1,18 +1,15 @@
 //! Takes intents from the bus, many at once, and acknowledges each when its last word is stored.
 
-use crate::channel::{self, Parts};
+use crate::contacts::{Contacts, Current, ReadAgain};
 use crate::counters::{self, Counters};
 use crate::delivery::{Deliverer, Final};
-use crate::email::{MailError, Mailer};
-use crate::http::Http;
+use crate::email::MailError;
 use crate::late;
-use crate::pacing::Pacer;
 use crate::retry::Retry;
 use crate::status::Status;
 use crate::turns::{Turn, Turns};
 use bus::{BusError, SharedBus, Stream, Work, WorkOptions, Worker};
 use futures::FutureExt;
-use settings::{Endpoints, NotifyConfig};
 use stages::subject::Subjects;
 use stages::wire::{Intent, SCHEMA};
 use std::collections::{HashSet, VecDeque};
@@ -41,18 +38,12 @@ pub struct NotifierOptions {
     pub bus: SharedBus,
     /// Its subjects.
     pub subjects: Subjects,
-    /// Where channels lead, by receiver.
-    pub endpoints: Endpoints,
-    /// Mail server, sender, pacing.
-    pub config: NotifyConfig,
-    /// Receiver that hears of what another one's channels all refused (`Settings::fallback_receiver`).
-    pub fallback: Option<String>,
+    /// Where channels lead, by which mail server and how fast.
+    pub contacts: Contacts,
+    /// Reads those again for an intent whose channel leads nowhere; none: never.
+    pub read_again: Option<ReadAgain>,
     /// Folder for what cannot be sent because nothing is configured; none: such a channel is given up.
     pub outbox: Option<PathBuf>,
-    /// Address of the board, for links.
-    pub board_url: String,
-    /// Older intents become a digest (`Limits::notify_max_age`).
-    pub late_after: Duration,
     /// How attempts are repeated.
     pub retry: Retry,
 }
@@ -83,7 +74,6 @@ type Idle = Arc<Mutex<Option<String>>>;
 struct Shared {
     deliverer: Arc<Deliverer>,
     late: mpsc::UnboundedSender<late::Waiting>,
-    late_after: Duration,
     delivered: Mutex<Delivered>,
     idle: Idle,
 }
@@ -99,44 +89,19 @@ impl Notifier {
     /// # Errors
     /// What is configured cannot work.
     pub fn start(options: NotifierOptions) -> Result<Self, NotifyError> {
-        let NotifierOptions { bus, subjects, endpoints, config, fallback, outbox, .. } = options;
-        let mailer = match &config.smtp {
-            Some(smtp) => Some(Arc::new(Mailer::new(smtp)?)),
-            None => None,
-        };
-        if mailer.is_none()
-            && let Some(folder) = &outbox
-        {
-            tracing::info!(folder = %folder.display(), "no mail server is configured: mails go to the outbox");
-        }
-        let parts = Parts {
-            mailer,
-            mail_from: config.from,
-            http: Http::new().map_err(NotifyError::Http)?,
-            outbox,
-            board_url: options.board_url,
-        };
-        let open =
-            |endpoints: &Vec<_>| endpoints.iter().map(|one| channel::open(one, &parts)).collect();
+        let NotifierOptions { bus, subjects, contacts, read_again, outbox, retry } = options;
         let deliverer = Arc::new(Deliverer {
-            channels: endpoints.iter().map(|(name, all)| (name.clone(), open(all))).collect(),
-            fallback,
-            retry: options.retry,
-            pacer: Pacer::new(&config.pacing),
+            contacts: Current::new(contacts, outbox, read_again)?,
+            retry,
             status: Status { bus, subjects },
             counters: counters::Shared::default(),
             stop: CancellationToken::new(),
         });
         let (late, from) = mpsc::unbounded_channel();
-        let (delivered, late_after) = (Mutex::default(), options.late_after);
+        let delivered = Mutex::default();
         let idle = Arc::new(Mutex::new(Some("they were not asked for yet".to_owned())));
-        let shared = Shared {
-            deliverer: deliverer.clone(),
-            late,
-            late_after,
-            delivered,
-            idle: Arc::clone(&idle),
-        };
+        let shared =
+            Shared { deliverer: deliverer.clone(), late, delivered, idle: Arc::clone(&idle) };
         let task = tokio::spawn(take(Arc::new(shared), from));
         Ok(Self { stop: deliverer.stop.clone(), task: Some(task), deliverer, idle })
     }
@@ -151,6 +116,14 @@ impl Notifier {
             tracing::error!(%error, "the notifier did not end well");
         }
         self.task = None;
+    }
+
+    /// Goes on with other contacts. What is under way keeps its place and goes by them from its next attempt on.
+    ///
+    /// # Errors
+    /// What is configured cannot work; nothing has changed then.
+    pub fn replace(&self, contacts: Contacts) -> Result<(), NotifyError> {
+        self.deliverer.contacts.replace(contacts)
     }
 
     /// What it has done so far.
@@ -279,7 +252,7 @@ async fn carry(shared: &Shared, intent: &Intent, mut turn: Turn) -> Final {
         // Its acknowledgement was lost, its last word was not.
         return Some(stages::wire::DeliveryState::Delivered);
     }
-    if late::is_late(intent, shared.late_after) {
+    if late::is_late(intent, shared.deliverer.contacts.now().late_after) {
         let (asker, answer) = oneshot::channel();
         // The collector lives as long as this sender; a panic of it drops the asker, which reads as stopped.
         let _ = shared.late.send((intent.clone(), asker));

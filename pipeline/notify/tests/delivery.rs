@@ -79,8 +79,8 @@ async fn a_refusal_goes_to_the_next_channel_and_then_to_the_fallback_receiver() 
     let mut hook = Web::start(vec![moved.into_response()]).await;
     let mut fallback = Web::start(Vec::new()).await;
     let mut options = lab.options(vec![pager.pager(&key), hook.webhook()]);
-    options.endpoints.insert("desk".to_owned(), vec![fallback.webhook()]);
-    options.fallback = Some("desk".to_owned());
+    options.contacts.endpoints.insert("desk".to_owned(), vec![fallback.webhook()]);
+    options.contacts.fallback = Some("desk".to_owned());
     let notifier = start(options);
     lab.tell(&page("k1", Reason::Fired, &["pager_duty", "webhook"])).await;
     pager.next().await;
@@ -258,7 +258,7 @@ async fn an_intent_that_does_not_read_costs_only_itself() {
 async fn pacing_delays_and_drops_nothing() {
     let (lab, mut web) = (Lab::new().await, Web::start(Vec::new()).await);
     let mut options = lab.options(vec![web.webhook()]);
-    options.config.pacing.webhook_per_minute = 600;
+    options.contacts.config.pacing.webhook_per_minute = 600;
     let notifier = start(options);
     for number in 0..110 {
         let one = Intent {

@@ -20,7 +20,7 @@ fn header<'a>(mail: &'a Mail, name: &str) -> Option<&'a str> {
 async fn a_page_and_its_resolved_arrive_as_one_thread() {
     let (lab, mut server) = (Lab::new().await, MailServer::plain(&[]).await);
     let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
-    options.config.smtp = Some(server.smtp(Tls::None));
+    options.contacts.config.smtp = Some(server.smtp(Tls::None));
     let notifier = start(options);
     lab.tell(&page("k1", Reason::Fired, &["email"])).await;
     lab.tell(&page("k2", Reason::Resolved, &["email"])).await;
@@ -45,7 +45,7 @@ async fn a_passing_refusal_is_tried_again_as_the_same_mail() {
     let (lab, mut server) =
         (Lab::new().await, MailServer::plain(&["451 later", "421 closing"]).await);
     let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
-    options.config.smtp = Some(server.smtp(Tls::None));
+    options.contacts.config.smtp = Some(server.smtp(Tls::None));
     let notifier = start(options);
     lab.tell(&page("k1", Reason::Fired, &["email"])).await;
     let tries = [server.next().await, server.next().await, server.next().await];
@@ -62,7 +62,7 @@ async fn a_final_refusal_goes_to_the_next_channel() {
     let (lab, mut server) = (Lab::new().await, MailServer::plain(&["550 no such user"]).await);
     let mut web = Web::start(Vec::new()).await;
     let mut options = lab.options(vec![mail_to("oncall@opm.gov"), web.webhook()]);
-    options.config.smtp = Some(server.smtp(Tls::None));
+    options.contacts.config.smtp = Some(server.smtp(Tls::None));
     let notifier = start(options);
     lab.tell(&page("k1", Reason::Fired, &["email", "webhook"])).await;
     assert_eq!(server.next().await.answer, "550 no such user");
@@ -101,7 +101,7 @@ async fn by_tls(word: &str, tls: Tls) {
     let password = Some(Secret::File(lab.file("password", "hush-hush\n")));
     let user = Some("ops".to_owned());
     let authorities = Some(authority);
-    options.config.smtp = Some(Smtp { authorities, user, password, ..server.smtp(tls) });
+    options.contacts.config.smtp = Some(Smtp { authorities, user, password, ..server.smtp(tls) });
     let notifier = start(options);
     lab.tell(&page("k1", Reason::Fired, &["email"])).await;
     let mail = tokio::select! {
@@ -135,7 +135,7 @@ async fn a_server_without_starttls_or_with_a_strange_certificate_gets_nothing() 
     for (key, mut server) in [("k1", plain), ("k2", strange)] {
         let mut web = Web::start(Vec::new()).await;
         let mut options = lab.options(vec![mail_to("oncall@opm.gov"), web.webhook()]);
-        options.config.smtp = Some(server.smtp(Tls::StartTls));
+        options.contacts.config.smtp = Some(server.smtp(Tls::StartTls));
         options.retry.channel_min = std::time::Duration::from_millis(100);
         options.retry.channel_max = std::time::Duration::from_millis(100);
         let notifier = start(options);
@@ -155,7 +155,7 @@ async fn a_file_that_holds_no_authority_is_named_at_the_start() {
     for file in [lab.file("empty.pem", "no certificate"), PathBuf::from("/nowhere/ca.pem")] {
         let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
         let authorities = Some(file.clone());
-        options.config.smtp = Some(Smtp { authorities, ..server.smtp(Tls::StartTls) });
+        options.contacts.config.smtp = Some(Smtp { authorities, ..server.smtp(Tls::StartTls) });
         let Err(refused) = Notifier::start(options) else { panic!("{file:?} was taken") };
         assert!(matches!(refused, NotifyError::Mail(_)), "{refused:?}");
         assert!(refused.to_string().contains(&file.display().to_string()), "{refused}");
@@ -166,7 +166,7 @@ async fn a_file_that_holds_no_authority_is_named_at_the_start() {
 async fn a_password_never_leaves_this_machine_without_tls() {
     let lab = Lab::new().await;
     let mut options = lab.options(vec![mail_to("oncall@opm.gov")]);
-    options.config.smtp = Some(Smtp {
+    options.contacts.config.smtp = Some(Smtp {
         host: "mail.example.org".to_owned(),
         port: 25,
         tls: Tls::None,
@@ -186,7 +186,7 @@ async fn a_dead_mail_server_is_tried_until_the_deadline_and_then_left() {
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     let mut options = lab.options(vec![mail_to("oncall@opm.gov"), web.webhook()]);
-    options.config.smtp = Some(Smtp {
+    options.contacts.config.smtp = Some(Smtp {
         host: "localhost".to_owned(),
         port,
         tls: Tls::None,

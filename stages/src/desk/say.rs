@@ -3,6 +3,7 @@
 use crate::desk::budget::Digest;
 use crate::desk::column::{Heard, News, Untold};
 use crate::desk::incident::Incident;
+use crate::desk::words;
 use crate::series::Labels;
 use crate::settings::{Action, Receiver, Rule};
 use crate::time::{Span, Time};
@@ -80,6 +81,8 @@ pub fn alert(
         level: facts.evidence.level,
         threshold: facts.rule.threshold,
         unit: facts.rule.unit_shown().to_owned(),
+        reading: words::reading(facts.rule, facts.evidence),
+        limit: Some(words::limit(facts.rule)),
         evidence: facts.evidence.clone(),
         runbook: facts.rule.runbook.clone(),
         labels: facts.rule.labels.clone(),

@@ -26,15 +26,16 @@ pub fn subject(rule: &Rule, group: &Labels) -> String {
 
 /// `county_api_ms 1580 ms (threshold 1000)`.
 pub fn breach(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
-    let seen = match reading(rule, evidence) {
-        Some(reading) => reading,
-        None => "no data".to_owned(),
-    };
-    let limit = match (rule.stat, rule.share) {
+    let seen = reading(rule, evidence).unwrap_or_else(|| "no data".to_owned());
+    format!("{} {seen} ({})", subject(rule, group), limit(rule))
+}
+
+/// What the number is held against: `threshold 1000`, or `share 0.3` where the rule counts samples.
+pub fn limit(rule: &Rule) -> String {
+    match (rule.stat, rule.share) {
         (Stat::Above | Stat::Below, Some(share)) => format!("share {}", plain(share)),
         _ => format!("threshold {}", plain(rule.threshold)),
-    };
-    format!("{} {seen} ({limit})", subject(rule, group))
+    }
 }
 
 /// `county_api_ms back to 112 ms`.
@@ -43,8 +44,8 @@ pub fn back(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
     format!("{} back{seen}", subject(rule, group))
 }
 
-/// The number to set beside the threshold: the current level where the rule watches a level, else its statistic.
-fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
+/// The number to set beside the limit: the current level where the rule watches a level, else its statistic.
+pub fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
     let unit = rule.unit_shown();
     let value = evidence.value;
     match rule.stat {
@@ -149,5 +150,26 @@ pub fn word(reason: Reason) -> &'static str {
         Reason::Acknowledged => "acknowledged",
         Reason::Digest => "digest",
         Reason::Notice => "notice",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_beside_the_limit_is_the_one_the_rule_watches() {
+        let evidence = |value| Evidence { level: Some(150.0), value, ..Evidence::default() };
+        for (stat, share, value, line) in [
+            (Stat::Mean, None, 1004.5, "web_ms 150 ms (threshold 1000)"),
+            (Stat::Percentile(99.0), None, 4000.0, "web_ms p99 4000 ms (threshold 1000)"),
+            (Stat::Count, None, 1200.0, "web_ms 1200 samples (threshold 1000)"),
+            (Stat::Rate, None, 1200.0, "web_ms 1200/s (threshold 1000)"),
+            (Stat::Above, Some(0.3), 0.4, "web_ms 40 % above 1000 ms (share 0.3)"),
+        ] {
+            let (metric, threshold, unit) = ("web_ms".to_owned(), 1000.0, None);
+            let rule = Rule { metric, threshold, unit, stat, share, ..crate::desk::no_rule("web") };
+            assert_eq!(breach(&rule, &Labels::new(), &evidence(Some(value))), line);
+        }
     }
 }

@@ -84,12 +84,19 @@ pub struct AlertEvent {
     pub data: DataFlag,
     /// Why it moved.
     pub cause: Option<Cause>,
-    /// Current level: what a log line shows.
+    /// Current level: mean of the newest 10 s with data.
     pub level: Option<f64>,
     /// Threshold of the rule.
     pub threshold: f64,
     /// Unit of both.
     pub unit: String,
+    /// What a log line shows, in words: the current level where the rule watches one (`1580 ms`), else its statistic
+    /// (`p99 4000 ms`, `12 samples`).
+    #[serde(default)]
+    pub reading: Option<String>,
+    /// What that is held against, in words: `threshold 1000`, `share 0.3`.
+    #[serde(default)]
+    pub limit: Option<String>,
     /// What was seen.
     pub evidence: Evidence,
     /// Where the fix is described.

@@ -20,8 +20,7 @@ impl LocalServer {
 pub async fn attach(data: &Path, layout: Layout) -> Result<Keyring, ServerError> {
     let folder = data.join("nats");
     let Some(port) = listening(&folder.join("ports")).await else {
-        let why = "no local bus runs there; start `ops up` or name another bus".to_owned();
-        return Err(ServerError::Start { why, log: folder.join("nats-server.log") });
+        return Err(ServerError::Absent(data.to_owned()));
     };
     Ok(keyring(format!("nats://127.0.0.1:{port}"), Keys::open(folder.join("keys"))?, layout))
 }

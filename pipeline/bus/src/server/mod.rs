@@ -31,6 +31,8 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const LOCK_MAX: Duration = Duration::from_secs(15);
 /// Longest wait for the server to end by itself; the shell kills it after 10 s.
 const STOP_MAX: Duration = Duration::from_secs(15);
+/// File with the port the server listened on last.
+const LAST_PORT: &str = "port";
 /// Pauses before a restart, doubling.
 const RESTART: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -50,7 +52,7 @@ exit "$code"
 pub struct ServerOptions {
     /// Folder for everything it keeps.
     pub data: PathBuf,
-    /// Port on 127.0.0.1; a free one if none.
+    /// Port on 127.0.0.1; if none, the one of the last time if that is free, else any that is.
     pub port: Option<u16>,
     /// Names of streams and subjects, for permissions.
     pub layout: Layout,
@@ -72,6 +74,9 @@ pub enum ServerError {
         /// What is wrong and what to do.
         why: String,
     },
+    /// Nobody runs one there.
+    #[error("no local bus runs on data folder {}: start `ops up` on it, or name a bus with --nats-url", .0.display())]
+    Absent(PathBuf),
     /// It ended, or did not become ready.
     #[error("nats-server did not start: {why}; its log is {}", log.display())]
     Start {
@@ -103,8 +108,10 @@ impl LocalServer {
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let binary = binary::find().await.map_err(ServerError::Binary)?;
         let place = Place::prepare(&options).await?;
-        let mut process = Process::spawn(&binary, &place, options.port).await?;
+        let port = options.port.or_else(|| place.last_port());
+        let mut process = Process::spawn(&binary, &place, port).await?;
         let port = process.ready(&place).await?;
+        write(&place.folder.join(LAST_PORT), &format!("{port}\n"))?;
         let (stop, stopped) = oneshot::channel();
         let (state, running) = watch::channel(true);
         let keys = place.keys.clone();
@@ -171,6 +178,12 @@ impl Place {
             .collect();
         write(&folder.join("accounts.conf"), &accounts_conf(&options.layout, &identities?))?;
         Ok(Self { log: folder.join("nats-server.log"), folder, keys, lock })
+    }
+
+    /// The port of the last time, if nobody has taken it: an agent that was attached finds the server again.
+    fn last_port(&self) -> Option<u16> {
+        let port = fs::read_to_string(self.folder.join(LAST_PORT)).ok()?.trim().parse().ok()?;
+        std::net::TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
     }
 
     /// Writes the configuration. Every ack waits for the disk: what was acked survives a power cut.

@@ -127,9 +127,9 @@ pub fn options(bus: &SharedBus, shards: u32, process: &str) -> EngineOptions {
 /// An engine that owns every log, under the Friday settings.
 pub async fn start(bus: &SharedBus, shards: u32, process: &str) -> Engine {
     let engine = Engine::start(options(bus, shards, process)).unwrap();
-    apply_settings(bus, &subjects(), &friday()).await.unwrap();
+    let applied = apply_settings(bus, &subjects(), &friday()).await.unwrap();
     owns_all(&engine).await;
-    wait_in_force(bus, &subjects(), shards, "friday", PATIENCE).await.unwrap();
+    wait_in_force(bus, &subjects(), shards, ("friday", applied), PATIENCE).await.unwrap();
     engine
 }
 

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bus::layout::Layout;
 use bus::memory::MemoryBus;
 use bus::{Bus, Outgoing, Stream};
-use notify::{Notifier, NotifierOptions, Retry};
+use notify::{Contacts, Notifier, NotifierOptions, Retry};
 use serde_json::{Value, json};
 use settings::{Endpoint, Endpoints, NotifyConfig, Pacing, Secret, Smtp, Tls, WebhookUrl};
 use stages::subject::Subjects;
@@ -48,12 +48,15 @@ impl Lab {
         NotifierOptions {
             bus: Arc::new(self.bus.clone()),
             subjects: self.subjects.clone(),
-            endpoints: Endpoints::from([("oncall".to_owned(), channels)]),
-            config: NotifyConfig { smtp: None, from: "hms-ops@opm.gov".to_owned(), pacing },
-            fallback: None,
+            contacts: Contacts {
+                endpoints: Endpoints::from([("oncall".to_owned(), channels)]),
+                config: NotifyConfig { smtp: None, from: "hms-ops@opm.gov".to_owned(), pacing },
+                fallback: None,
+                board_url: "http://localhost:9900".to_owned(),
+                late_after: Duration::from_secs(900),
+            },
+            read_again: None,
             outbox: None,
-            board_url: "http://localhost:9900".to_owned(),
-            late_after: Duration::from_secs(900),
             retry: Retry {
                 wait_min: Duration::from_millis(5),
                 wait_max: Duration::from_millis(20),

@@ -7,6 +7,7 @@ use crate::hint::did_you_mean;
 use crate::problem::{Kind, Report};
 use crate::secret::{self, secret_names};
 use crate::yaml::{Node, Value};
+use stages::dataflow::WORKERS_MAX;
 use stages::settings::Limits;
 use stages::time::Span;
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ pub(crate) fn read(node: &Node, root: &Path, report: &Report) -> Option<(OpsConf
         token,
         data: root.join(fields.text("data").map_or_else(|| "data".to_owned(), |said| said.text)),
         roles: roles(&fields),
-        workers: usize::try_from(whole("workers", 1..=256, 1)).unwrap_or(1),
+        workers: usize::try_from(whole("workers", 1..=WORKERS_MAX as u64, 1)).unwrap_or(1),
         bus: bus(fields.nested("bus"), root),
         notify: notify(fields.nested("notify"), root),
     };

@@ -364,6 +364,17 @@ fn the_bus_is_entered_one_way() {
 }
 
 #[test]
+fn no_more_workers_than_the_dataflow_takes() {
+    let most = stages::dataflow::WORKERS_MAX;
+    let with = |workers| Folder::new().with("config/ops.yml", format!("workers: {workers}\n"));
+    for workers in [0, most + 1] {
+        let expected = vec![("config/ops.yml:1:10".to_owned(), Kind::OutOfRange)];
+        assert_eq!(with(workers).refused(), expected, "{workers}");
+    }
+    assert!(with(most).load().is_ok());
+}
+
+#[test]
 fn a_mail_server_is_spoken_to_in_a_way_that_exists() {
     for (said, at, kind) in [
         ("tls: off", "1:46", Kind::BadValue),
