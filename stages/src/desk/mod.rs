@@ -39,6 +39,7 @@ mod incidents;
 pub mod inhibit;
 pub mod intake;
 mod later;
+mod outcomes;
 mod people;
 pub mod rollback;
 mod rollbacks;
