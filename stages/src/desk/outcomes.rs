@@ -1,6 +1,7 @@
 //! What ledger, agents and shards say of rollbacks, brought to the rollback it is about.
 
 use crate::desk::incident::Rollback;
+use crate::desk::intake::StrangeClaim;
 use crate::desk::rollback::{Ending, Happening, RollbackProgress};
 use crate::desk::rollbacks::Word;
 use crate::desk::{Desk, act, verify};
@@ -42,6 +43,30 @@ impl Desk {
             LedgerState::Expired => Happening::Withdrawn(WithdrawKind::Expire),
         };
         self.happen(&record.incident, &happening, &word);
+    }
+
+    /// A record nobody here can read claims the command all the same: it keeps agents away. What its author does
+    /// is waited for as usual; without an outcome in time it is unknown. A person is told when it is first seen.
+    pub(super) fn strange_claim(&mut self, claim: &StrangeClaim) {
+        let StrangeClaim { plan: name, incident: id, stored, why } = claim;
+        let Some(plan) = self.plan_of(id, name) else {
+            return self.unreadable("ledger record", why);
+        };
+        self.count("unreadable");
+        let rollback = self.state.incidents.get(id).and_then(|it| it.rollback.as_ref());
+        let first = rollback.is_some_and(|it| {
+            matches!(it.progress, RollbackProgress::Commanded(_) | RollbackProgress::Withdrawing(_))
+        });
+        if first {
+            let text = format!(
+                "rollback {name} of incident {id} was claimed by somebody whose record cannot be read ({why}): find out who; `ops.status.rollback.{name}` is to say how it ends"
+            );
+            self.notice("claim_unreadable", id, text, true);
+        }
+        let by = stored.plus(plan.timeout).plus(SILENT_FOR);
+        let detail = Some("by somebody whose record cannot be read".to_owned());
+        let word = Word { detail, stored: Some(*stored), ..Word::default() };
+        self.happen(id, &Happening::Claimed(*stored, by), &word);
     }
 
     pub(super) fn outcome(&mut self, outcome: &RollbackOutcome, stored: Time) {

@@ -2,7 +2,8 @@
 //!
 //! A tool that is not our agent reads `ops.rollback.<plan>.command`, creates `ops.exec.<plan>.<incident>`
 //! with "expected last subject sequence 0" (that is the claim), acts, and answers on
-//! `ops.status.rollback.<plan>`.
+//! `ops.status.rollback.<plan>`. Any record there is a claim; one that is no [`LedgerRecord`] is somebody's
+//! whom nobody knows, and a person is told.
 
 use crate::time::{Span, Time};
 use crate::wire::shard_event::Evidence;

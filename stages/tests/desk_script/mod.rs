@@ -90,6 +90,7 @@ impl Script {
                 self.transition(verb, args)
             }
             "claimed" | "started" | "ended" | "cancelled" | "expired" => self.ledger(verb, args),
+            "foreign_claim" => self.foreign_claim(args),
             "status" => self.status(args),
             "verified" => self.verified(args),
             "ack" => {
@@ -206,6 +207,15 @@ impl Script {
             other => json!({"state": other}),
         };
         let body = json!({"schema": 1, "plan": "DOCKET_RULE", "incident": incident, "holder": "agent-1", "state": state});
+        let subject = Subjects::default().ledger("DOCKET_RULE", &incident);
+        let ago = Span::parse(option(args, "ago").unwrap_or("0s")).unwrap();
+        self.relayed(DeskKind::Outcome, subject, body, ago, args)
+    }
+
+    /// A record of somebody else's making on the ledger.
+    fn foreign_claim(&mut self, args: &[&str]) -> (EntryKind, Vec<u8>) {
+        let incident = self.current.get("county_api").cloned().unwrap_or_default();
+        let body = serde_json::from_str(args[0]).unwrap();
         let subject = Subjects::default().ledger("DOCKET_RULE", &incident);
         let ago = Span::parse(option(args, "ago").unwrap_or("0s")).unwrap();
         self.relayed(DeskKind::Outcome, subject, body, ago, args)
