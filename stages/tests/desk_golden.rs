@@ -65,6 +65,7 @@ goldens! {
     a_failed_script_pages_with_the_agents_words
     not_recovered_pages
     recovered_before_the_claim_is_cancelled
+    fired_again_while_its_command_is_withdrawn
     the_kill_switch_stops_what_is_not_claimed
     a_person_approves
     a_person_denies

@@ -9,13 +9,19 @@ use crate::output::Output;
 use crate::settings::Rule;
 use crate::time::{Span, Time};
 use crate::wire::{
-    Command, Evidence, Forbidden, Reason, RollbackEvent, RollbackState, SCHEMA, Withdraw,
+    Axis, Command, Evidence, Forbidden, Reason, RollbackEvent, RollbackState, SCHEMA, Withdraw,
 };
 use std::sync::Arc;
 
 /// A wish to withdraw is repeated after this long: the ledger record it asks for is create-once, so repeating
 /// is harmless, and the edge that writes it may have died in between.
 pub(super) const WISH_AGAIN: Span = Span::from_secs(60);
+
+/// What is said where a command was withdrawn and the alert is firing all the same: it was frozen, or it recovered
+/// and fired again before the ledger answered. The first page promised a rollback. There is no second command: the
+/// record that withdrew the first is create-once, and no agent would claim past it.
+const STILL_FIRING: &str =
+    "it is firing, and this incident had its one attempt: no rollback will run";
 
 /// What came with a happening.
 #[derive(Clone, Debug, Default)]
@@ -144,7 +150,16 @@ impl Desk {
             (Some(reason), Some(detail)) => Some(format!("{reason}: {detail}")),
             (reason, detail) => reason.or(detail),
         };
-        let told = told(state).filter(|_| !word.paged);
+        let in_vain = state == RollbackState::Cancelled
+            && why != Some(Forbidden::Closed)
+            && self.awaited(incident);
+        let detail = match detail {
+            Some(detail) if in_vain => Some(format!("{detail}; {STILL_FIRING}")),
+            None if in_vain => Some(STILL_FIRING.to_owned()),
+            detail => detail,
+        };
+        let told = told(state).or(in_vain.then_some(Reason::ActionResult));
+        let told = told.filter(|_| !word.paged);
         let heard = told.map_or_else(Heard::default, |reason| {
             let news = News {
                 reason,
@@ -182,6 +197,14 @@ impl Desk {
         let subject = self.subjects.rollback(&rollback.plan, state.token());
         self.out.push(Output::commit(subject, &event));
         self.out.extend(heard.intents);
+    }
+
+    /// Whether people wait for what an open incident's rollback does. Where the alert has recovered, the resolved
+    /// message says all.
+    fn awaited(&self, incident: &Incident) -> bool {
+        let alert = self.state.alerts.get(&incident.alert);
+        let firing = alert.is_some_and(|it| matches!(it.axis, Axis::Firing | Axis::Recovering));
+        firing && incident.progress.open()
     }
 
     fn order(&mut self, rule: &Arc<Rule>, incident: &Incident, rollback: &Rollback) {
@@ -271,7 +294,7 @@ fn told(state: RollbackState) -> Option<Reason> {
         | S::Unknown
         | S::Inconclusive => Some(Reason::ActionResult),
         S::NotRecovered => Some(Reason::NotRecovered),
-        // The page of the firing says these, or the resolved message does.
+        // The page of the firing says these, or the resolved message does; but see `STILL_FIRING`.
         S::Suppressed | S::Cancelled | S::Recovered => None,
         S::Proposed | S::Commanded | S::Claimed | S::Running | S::Verifying => None,
     }
