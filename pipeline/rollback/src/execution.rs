@@ -1,6 +1,6 @@
 //! Carries one command from the bus to its outcome, from whatever point an earlier try left it at.
 //!
-//! Decide, then do: [`next`] compares ledger, journal and command and says what comes next; the rest does it.
+//! Decide, then do: [`next()`] compares ledger, journal and command and says what comes next; the rest does it.
 //! The order of the stores is the safety of it: claim (ledger), claimed (journal), started (ledger), kill
 //! switch, started (journal, synced), script, ended (journal, synced), ended (ledger), outcome, and the
 //! acknowledgement of the command last.
@@ -9,13 +9,14 @@ use crate::agent::Shared;
 use crate::folder::{self, Found, Refusal};
 use crate::journal::{Known, Line, Step};
 use crate::ledger::{Held, Holder, Ledger};
+use crate::next::{Ask, Next, next};
 use crate::patience::until_answered;
 use crate::script::{self, Ended, Finished, Run};
 use crate::{environment, freeze};
 use bus::{BusError, Outgoing};
 use bytes::Bytes;
 use stages::time::{Span, Time};
-use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState, SCHEMA};
+use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -68,105 +69,6 @@ pub enum Carried {
     Told(RollbackState),
     /// Somebody else holds it.
     NotOurs(String),
-}
-
-/// What comes next for a command.
-#[derive(Clone, Debug, PartialEq)]
-enum Next {
-    /// Nobody has it: claim it.
-    Claim,
-    /// Ours and never started: start it. `started` where the ledger already says so.
-    Start { started: bool },
-    /// Started, no end known, but the plan may be run again.
-    StartAgain,
-    /// Over without (another) run.
-    Conclude(Box<RollbackOutcome>),
-    /// The ledger has the end; the outcome may not have been told.
-    Tell(Box<RollbackOutcome>),
-    /// Somebody else's.
-    Leave(String),
-}
-
-/// | ledger \ journal | nothing | claimed | started | ended |
-/// |---|---|---|---|---|
-/// | nothing | claim | claim | unknown | conclude |
-/// | ours, claimed | start | start | unknown | conclude |
-/// | ours, started | unknown | start | unknown, or again if idempotent | conclude |
-/// | ours, ended | tell by the ledger | same | same | tell by the journal |
-/// | another's | leave | leave | leave | leave |
-fn next(held: Option<&Held>, known: Option<&Known>, ask: &Ask<'_>) -> Next {
-    let state = match held.map(|held| &held.by) {
-        Some(Holder::Other(holder)) => return Next::Leave(holder.clone()),
-        Some(Holder::Us(state)) => Some(state),
-        None => None,
-    };
-    match (state, known) {
-        (Some(LedgerState::Cancelled | LedgerState::Expired), _) => {
-            Next::Leave("withdrawn".to_owned())
-        }
-        (Some(LedgerState::Ended { .. }), Some(Known::Ended(told))) => Next::Tell(told.clone()),
-        (
-            Some(LedgerState::Ended { outcome, exit_code }),
-            None | Some(Known::Claimed | Known::Started { .. }),
-        ) => Next::Tell(Box::new(RollbackOutcome {
-            exit_code: *exit_code,
-            ..ask.outcome(*outcome, "told by the ledger; this agent's journal has no more")
-        })),
-        (
-            None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
-            Some(Known::Ended(told)),
-        ) => Next::Conclude(told.clone()),
-        (None, None | Some(Known::Claimed)) => Next::Claim,
-        (Some(LedgerState::Claimed), None | Some(Known::Claimed)) => Next::Start { started: false },
-        (Some(LedgerState::Started { .. }), Some(Known::Claimed)) => Next::Start { started: true },
-        (Some(LedgerState::Started { .. }), None) => Next::Conclude(Box::new(ask.outcome(
-            RollbackState::Unknown,
-            "started before, but this agent's journal does not know it; look at the target",
-        ))),
-        (Some(LedgerState::Started { .. }), Some(Known::Started { starts, .. }))
-            if ask.command.idempotent && *starts < ask.starts_max =>
-        {
-            Next::StartAgain
-        }
-        (
-            None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
-            Some(Known::Started { starts, group }),
-        ) => Next::Conclude(Box::new(ask.unknown(*starts, *group))),
-    }
-}
-
-/// What an outcome is made of.
-struct Ask<'a> {
-    command: &'a Command,
-    agent: &'a str,
-    starts_max: u32,
-}
-
-impl Ask<'_> {
-    fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
-        RollbackOutcome {
-            schema: SCHEMA,
-            plan: self.command.plan.clone(),
-            incident: self.command.incident.clone(),
-            agent: self.agent.to_owned(),
-            state,
-            detail: Some(detail.to_owned()),
-            exit_code: None,
-            output: None,
-            took: None,
-        }
-    }
-
-    fn unknown(&self, starts: u32, group: Option<i32>) -> RollbackOutcome {
-        let group = group.map_or(String::new(), |group| {
-            format!("; process group {group} of this agent's machine may still be running")
-        });
-        let times = if starts > 1 { format!(" (start {starts})") } else { String::new() };
-        let detail = format!(
-            "the agent died while the script ran{times}; nobody knows what it did, look at the target{group}"
-        );
-        self.outcome(RollbackState::Unknown, &detail)
-    }
 }
 
 /// One command at this agent.

@@ -7,8 +7,9 @@
 //! command gets an outcome on `ops.status.rollback.<plan>`; where nobody can say what the script did, that
 //! outcome is `unknown` and the script is not run again by itself.
 //!
-//! One file, one noun: [`agent`] takes work, [`execution`] carries one command through its steps, [`ledger`] and
-//! [`journal`] remember, [`freeze`] reads the kill switch, [`folder`] finds the script, [`script`] runs it.
+//! One file, one noun: [`agent`] takes work, [`execution`] carries one command through its steps, [`next`] says
+//! which is due, [`ledger`] and [`journal`] remember, [`freeze`] reads the kill switch, [`folder`] finds the
+//! script, [`script`] runs it.
 
 mod agent;
 mod environment;
@@ -17,6 +18,7 @@ pub mod folder;
 mod freeze;
 pub mod journal;
 mod ledger;
+mod next;
 mod patience;
 pub mod script;
 mod tail;
