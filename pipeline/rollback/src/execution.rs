@@ -97,22 +97,44 @@ impl Execution {
                 (Next::Conclude(outcome), _) => return self.conclude(*outcome, sequence).await,
                 // Whatever the claim brought is read again from the top: it may be another's.
                 (Next::Claim, _) => self.claim().await?,
-                (Next::Start { started: true }, Some(held)) => return self.run(held).await,
-                (Next::Start { started: false } | Next::StartAgain, Some(held)) => {
-                    if let Some(outcome) = self.forbidden(&held) {
+                (Next::Start { claim }, Some(held)) => {
+                    let forbidden = claim.then(|| self.forbidden(&held)).flatten();
+                    if let Some(outcome) = forbidden {
                         return self.conclude(outcome, sequence).await;
                     }
-                    let state = LedgerState::Started { fence: sequence };
-                    match self.ledger.put(state.clone(), sequence).await? {
-                        Some(held) if held.by == Holder::Us(state) => return self.run(held).await,
-                        _ => {}
+                    if let Some(held) = self.start(sequence).await? {
+                        return self.run(held, &self.first()).await;
                     }
                 }
-                (Next::Start { .. } | Next::StartAgain, None) => {
+                (Next::StartAgain(lost), Some(before)) => {
+                    if let Some(held) = self.start(sequence).await? {
+                        return self.run(held, &self.again(&before, *lost)).await;
+                    }
+                }
+                (Next::Start { .. } | Next::StartAgain(_), None) => {
                     unreachable!("only a held record is started")
                 }
             }
         }
+    }
+
+    /// Says on the ledger that the script is about to be started, each time anew: the stamp tells how late it is.
+    async fn start(&self, sequence: u64) -> Result<Option<Held>, BusError> {
+        let state = LedgerState::Started { fence: sequence };
+        let held = self.ledger.put(state.clone(), sequence).await?;
+        Ok(held.filter(|held| held.by == Holder::Us(state)))
+    }
+
+    fn first(&self) -> Start {
+        let within = span(self.shared.limits.start_within);
+        Start { until: self.command.not_after.plus(within), lost: None }
+    }
+
+    /// As long as the desk waits for the end of the last start, it waits for another one as well. After that
+    /// people were told that nobody knows, and may be at it.
+    fn again(&self, before: &Held, lost: RollbackOutcome) -> Start {
+        let within = span(self.shared.limits.start_within);
+        Start { until: before.time.plus(self.command.timeout).plus(within), lost: Some(lost) }
     }
 
     async fn claim(&self) -> Result<(), BusError> {
@@ -126,7 +148,7 @@ impl Execution {
         Ok(())
     }
 
-    /// What forbids to start a claim that is ours, judged before anything is started.
+    /// What forbids to start a claim that is ours, judged before anything was started; `held` is the claim.
     fn forbidden(&self, held: &Held) -> Option<RollbackOutcome> {
         if held.time > self.command.not_after {
             let late = held.time.since(self.command.not_after);
@@ -139,37 +161,52 @@ impl Execution {
     }
 
     /// Starts the script and follows it to its end. The ledger says `started` as `held`.
-    async fn run(&self, held: Held) -> Result<Carried, BusError> {
+    async fn run(&self, held: Held, start: &Start) -> Result<Carried, BusError> {
         let sequence = held.sequence;
+        let outcome = match self.ready(&held, start).await? {
+            Ok((found, fence)) => self.execute(found, fence).await,
+            Err(not_run) => not_run,
+        };
+        let outcome = match &start.lost {
+            Some(lost) if outcome.took.is_none() => not_again(lost, &outcome),
+            _ => outcome,
+        };
+        self.conclude(outcome, sequence).await
+    }
+
+    /// The last moment before a start: what is to be run under which fence, or why it is not run after all.
+    async fn ready(
+        &self,
+        held: &Held,
+        start: &Start,
+    ) -> Result<Result<(Found, u64), RollbackOutcome>, BusError> {
         let asked = Instant::now();
         let frozen = freeze::read(&self.shared.bus, &self.shared.subjects).await?;
         if let Some(why) = frozen {
-            return self.conclude(self.outcome(RollbackState::Failed, &why), sequence).await;
+            return Ok(Err(self.outcome(RollbackState::Failed, &why)));
         }
-        let limit = self.command.not_after.plus(span(self.shared.limits.start_within));
-        if held.time > limit || asked.elapsed() > self.shared.limits.start_within {
-            let late =
-                self.outcome(RollbackState::Expired, "late: claimed in time, but not started");
-            return self.conclude(late, sequence).await;
+        if held.time > start.until || asked.elapsed() > self.shared.limits.start_within {
+            let why = match start.lost {
+                None => "late: claimed in time, but not started",
+                Some(_) => "late: too long after its last start",
+            };
+            return Ok(Err(self.outcome(RollbackState::Expired, why)));
         }
         let fence = match &held.by {
             Holder::Us(LedgerState::Started { fence }) => *fence,
-            _ => sequence,
+            _ => held.sequence,
         };
         let found = match self.prepare() {
             Ok(found) => found,
-            Err(why) => {
-                let failed = self.outcome(RollbackState::Failed, &why.text);
-                return self.conclude(failed, sequence).await;
-            }
+            Err(why) => return Ok(Err(self.outcome(RollbackState::Failed, &why.text))),
         };
-        if let Err(error) = self.record(Step::Started { fence }) {
-            let detail = format!("not started: the agent's journal cannot be written: {error}");
-            let failed = self.outcome(RollbackState::Failed, &detail);
-            return self.conclude(failed, sequence).await;
-        }
-        let outcome = self.execute(found, fence).await;
-        self.conclude(outcome, sequence).await
+        Ok(match self.record(Step::Started { fence }) {
+            Ok(()) => Ok((found, fence)),
+            Err(error) => {
+                let why = format!("not started: the agent's journal cannot be written: {error}");
+                Err(self.outcome(RollbackState::Failed, &why))
+            }
+        })
     }
 
     async fn execute(&self, found: Found, fence: u64) -> RollbackOutcome {
@@ -315,6 +352,22 @@ impl Execution {
             tracing::error!(%error, "cannot write the outcome to the journal; telling it all the same");
         }
     }
+}
+
+/// A start that is due.
+struct Start {
+    /// The ledger's stamp of it may not be later.
+    until: Time,
+    /// What an earlier start, whose end nobody knows, leaves to tell if this one does not happen.
+    lost: Option<RollbackOutcome>,
+}
+
+/// A script that may have run is never said not to have: what stands in the way of running it again leaves its
+/// outcome unknown.
+fn not_again(lost: &RollbackOutcome, why: &RollbackOutcome) -> RollbackOutcome {
+    let [lost_detail, why] = [lost, why].map(|it| it.detail.as_deref().unwrap_or_default());
+    let detail = Some(format!("{lost_detail}; not run again: {why}"));
+    RollbackOutcome { detail, ..lost.clone() }
 }
 
 /// Why a command cannot be run here.

@@ -9,10 +9,10 @@ use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState, SCHEMA}
 pub(crate) enum Next {
     /// Nobody has it: claim it.
     Claim,
-    /// Ours and never started: start it. `started` where the ledger already says so.
-    Start { started: bool },
-    /// Started, no end known, but the plan may be run again.
-    StartAgain,
+    /// Ours and never started. `claim` where the ledger has no more than that yet.
+    Start { claim: bool },
+    /// Started, no end known, but the plan may be run again. What there is to tell if it is not.
+    StartAgain(Box<RollbackOutcome>),
     /// Over without (another) run.
     Conclude(Box<RollbackOutcome>),
     /// The ledger has the end; the outcome may not have been told.
@@ -51,16 +51,16 @@ pub(crate) fn next(held: Option<&Held>, known: Option<&Known>, ask: &Ask<'_>) ->
             Some(Known::Ended(told)),
         ) => Next::Conclude(told.clone()),
         (None, None | Some(Known::Claimed)) => Next::Claim,
-        (Some(LedgerState::Claimed), None | Some(Known::Claimed)) => Next::Start { started: false },
-        (Some(LedgerState::Started { .. }), Some(Known::Claimed)) => Next::Start { started: true },
+        (Some(LedgerState::Claimed), None | Some(Known::Claimed)) => Next::Start { claim: true },
+        (Some(LedgerState::Started { .. }), Some(Known::Claimed)) => Next::Start { claim: false },
         (Some(LedgerState::Started { .. }), None) => Next::Conclude(Box::new(ask.outcome(
             RollbackState::Unknown,
             "started before, but this agent's journal does not know it; look at the target",
         ))),
-        (Some(LedgerState::Started { .. }), Some(Known::Started { starts, .. }))
+        (Some(LedgerState::Started { .. }), Some(Known::Started { starts, group }))
             if ask.command.idempotent && *starts < ask.starts_max =>
         {
-            Next::StartAgain
+            Next::StartAgain(Box::new(ask.unknown(*starts, *group)))
         }
         (
             None | Some(LedgerState::Claimed | LedgerState::Started { .. }),

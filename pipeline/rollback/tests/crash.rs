@@ -7,7 +7,9 @@ mod lab;
 use bus::Outgoing;
 use bus::memory::{Faults, MemoryBus, WriteFault};
 use lab::{Lab, made};
-use stages::wire::{LedgerState, RollbackState};
+use rollback::journal::{Journal, Line, Step};
+use stages::time::{Span, Time};
+use stages::wire::{Command, LedgerState, RollbackState};
 use std::fs;
 use std::sync::Arc;
 
@@ -57,6 +59,84 @@ async fn an_idempotent_plan_is_run_again_with_a_newer_fence() {
     let fences = fs::read_to_string(lab.data("starts")).unwrap();
     let fences: Vec<u64> = fences.lines().map(|line| line.parse().unwrap()).collect();
     assert!(fences.len() == 2 && fences[0] < fences[1], "{fences:?}");
+}
+
+/// A folder in which the agent `a1` died while it ran the script of `i1`, as its journal has it.
+fn died_while_running(lab: &Lab) {
+    let mut journal = Journal::open(&lab.options("a1").journal).unwrap();
+    for step in [Step::Claimed { fence: 1 }, Step::Started { fence: 1 }] {
+        let (plan, incident) = ("PLAN".to_owned(), "i1".to_owned());
+        journal.record(Line { at: Time(0), plan, incident, step }).unwrap();
+    }
+}
+
+/// Bus and lab with a clock to set, which stands at `AT`.
+async fn with_clock() -> (MemoryBus, Lab) {
+    let bus = MemoryBus::manual_time(bus::layout::Layout::default(), AT);
+    (bus.clone(), Lab::on(Arc::new(bus)).await)
+}
+
+const AT: Time = Time::from_millis(1_700_000_000_000);
+
+#[tokio::test]
+async fn an_idempotent_plan_is_run_again_though_its_not_after_has_passed() {
+    let (bus, lab) = with_clock().await;
+    lab.script("run.sh", "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n", 0o755);
+    died_while_running(&lab);
+    // It was started at the last moment, and ran for nearly as long as it may.
+    let not_after = AT.minus(Span::from_secs(29));
+    let command = Command { not_after, idempotent: true, ..lab.command("i1") };
+    lab.hold("i1", "a1", LedgerState::Started { fence: 1 }).await;
+    bus.set_time(AT.plus(Span::from_secs(30)));
+    lab.order(&command).await;
+    let agent = lab.agent("a1").await;
+    let outcome = lab.end("i1").await;
+    assert_eq!(outcome.state, RollbackState::Succeeded, "{outcome:?}");
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_run_again_is_unknown_and_says_why() {
+    for (frozen, later, why) in [
+        (false, 61, "; not run again: late"),
+        (true, 30, "; not run again: frozen"),
+        (false, 30, "; not run again: missing script"),
+    ] {
+        let (bus, lab) = with_clock().await;
+        lab.script("other.sh", "#!/bin/sh\n", 0o755);
+        died_while_running(&lab);
+        lab.hold("i1", "a1", LedgerState::Started { fence: 1 }).await;
+        if frozen {
+            lab.freeze(true).await;
+        }
+        bus.set_time(AT.plus(Span::from_secs(later)));
+        lab.order(&Command { not_after: AT, idempotent: true, ..lab.command("i1") }).await;
+        let agent = lab.agent("a1").await;
+        let outcome = lab.end("i1").await;
+        agent.shutdown().await;
+        assert_eq!(outcome.state, RollbackState::Unknown, "{outcome:?}");
+        let detail = outcome.detail.unwrap();
+        assert!(detail.starts_with("the agent died while the script ran"), "{detail}");
+        assert!(detail.contains(why), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_never_came_to_be_is_late_after_a_while() {
+    let (bus, lab) = with_clock().await;
+    lab.script("run.sh", "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n", 0o755);
+    let mut journal = Journal::open(&lab.options("a1").journal).unwrap();
+    let (plan, incident) = ("PLAN".to_owned(), "i1".to_owned());
+    journal.record(Line { at: Time(0), plan, incident, step: Step::Claimed { fence: 1 } }).unwrap();
+    drop(journal);
+    lab.hold("i1", "a1", LedgerState::Started { fence: 1 }).await;
+    bus.set_time(AT.plus(Span::from_secs(3600)));
+    lab.order(&Command { not_after: AT.plus(Span::from_secs(1)), ..lab.command("i1") }).await;
+    let agent = lab.agent("a1").await;
+    assert_eq!(lab.end("i1").await.state, RollbackState::Expired);
+    agent.shutdown().await;
+    assert_eq!(starts(&lab), 0);
 }
 
 #[tokio::test]
