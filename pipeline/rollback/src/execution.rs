@@ -16,7 +16,7 @@ use crate::{environment, freeze};
 use bus::{BusError, Outgoing};
 use bytes::Bytes;
 use stages::time::{Span, Time};
-use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState};
+use stages::wire::{Command, EndCause, LedgerState, RollbackOutcome, RollbackState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -152,12 +152,10 @@ impl Execution {
     fn forbidden(&self, held: &Held) -> Option<RollbackOutcome> {
         if held.time > self.command.not_after {
             let late = held.time.since(self.command.not_after);
-            return Some(self.outcome(
-                RollbackState::Expired,
-                &format!("late: claimed {late} after the command's not_after"),
-            ));
+            let detail = format!("late: claimed {late} after the command's not_after");
+            return Some(self.outcome(RollbackState::Expired, EndCause::ClaimedLate, &detail));
         }
-        self.prepare().err().map(|why| self.outcome(RollbackState::Failed, &why.text))
+        self.prepare().err().map(|why| self.failed(why.cause, &why.text))
     }
 
     /// Starts the script and follows it to its end. The ledger says `started` as `held`.
@@ -183,14 +181,14 @@ impl Execution {
         let asked = Instant::now();
         let frozen = freeze::read(&self.shared.bus, &self.shared.subjects).await?;
         if let Some(why) = frozen {
-            return Ok(Err(self.outcome(RollbackState::Failed, &why)));
+            return Ok(Err(self.failed(EndCause::Frozen, &why)));
         }
         if held.time > start.until || asked.elapsed() > self.shared.limits.start_within {
             let why = match start.lost {
                 None => "late: claimed in time, but not started",
                 Some(_) => "late: too long after its last start",
             };
-            return Ok(Err(self.outcome(RollbackState::Expired, why)));
+            return Ok(Err(self.outcome(RollbackState::Expired, EndCause::StartedLate, why)));
         }
         let fence = match &held.by {
             Holder::Us(LedgerState::Started { fence }) => *fence,
@@ -198,13 +196,13 @@ impl Execution {
         };
         let found = match self.prepare() {
             Ok(found) => found,
-            Err(why) => return Ok(Err(self.outcome(RollbackState::Failed, &why.text))),
+            Err(why) => return Ok(Err(self.failed(why.cause, &why.text))),
         };
         Ok(match self.record(Step::Started { fence }) {
             Ok(()) => Ok((found, fence)),
             Err(error) => {
                 let why = format!("not started: the agent's journal cannot be written: {error}");
-                Err(self.outcome(RollbackState::Failed, &why))
+                Err(self.failed(EndCause::JournalUnwritable, &why))
             }
         })
     }
@@ -229,7 +227,7 @@ impl Execution {
             Ok(running) => running,
             Err(error) => {
                 let detail = format!("script {:?} cannot be started: {error}", self.command.script);
-                return self.outcome(RollbackState::Failed, &detail);
+                return self.failed(EndCause::NotStarted, &detail);
             }
         };
         let group = running.group();
@@ -248,24 +246,27 @@ impl Execution {
     }
 
     async fn announce(&self) {
-        let running = RollbackOutcome { detail: None, ..self.outcome(RollbackState::Running, "") };
+        let running =
+            RollbackOutcome { detail: None, ..self.outcome(RollbackState::Running, None, "") };
         if let Err(error) = self.publish(&running).await {
             tracing::warn!(%error, "cannot say that the script runs");
         }
     }
 
     fn ended(&self, finished: Finished) -> RollbackOutcome {
-        let (state, detail, exit_code) = match finished.ended {
-            Ended::Exited(0) => (RollbackState::Succeeded, None, Some(0)),
+        let (state, cause, detail, exit_code) = match finished.ended {
+            Ended::Exited(0) => (RollbackState::Succeeded, None, None, Some(0)),
             Ended::Exited(code) => {
-                (RollbackState::Failed, Some(format!("exit code {code}")), Some(code))
+                let detail = format!("exit code {code}");
+                (RollbackState::Failed, Some(EndCause::ExitCode), Some(detail), Some(code))
             }
             Ended::Signalled(signal) => {
-                (RollbackState::Failed, Some(format!("killed by signal {signal}")), None)
+                let detail = format!("killed by signal {signal}");
+                (RollbackState::Failed, Some(EndCause::Signal), Some(detail), None)
             }
             Ended::TimedOut => {
                 let detail = format!("stopped after {}", self.command.timeout);
-                (RollbackState::TimedOut, Some(detail), None)
+                (RollbackState::TimedOut, Some(EndCause::Timeout), Some(detail), None)
             }
         };
         RollbackOutcome {
@@ -273,14 +274,15 @@ impl Execution {
             exit_code,
             output: Some(finished.output),
             took: Some(span(finished.took)),
-            ..self.outcome(state, "")
+            ..self.outcome(state, cause, "")
         }
     }
 
     /// Stores the end: journal, ledger, outcome. Each may be there already.
     async fn conclude(&self, outcome: RollbackOutcome, expected: u64) -> Result<Carried, BusError> {
         self.record_end(&outcome);
-        let end = LedgerState::Ended { outcome: outcome.state, exit_code: outcome.exit_code };
+        let RollbackOutcome { state, exit_code, cause, .. } = outcome;
+        let end = LedgerState::Ended { outcome: state, exit_code, cause };
         match self.ledger.put(end.clone(), expected).await? {
             Some(Held { by: Holder::Us(state), .. }) if state == end => {}
             other => tracing::error!(
@@ -300,6 +302,7 @@ impl Execution {
             incident = outcome.incident,
             script = self.command.script,
             state = outcome.state.token(),
+            cause = ?outcome.cause,
             detail = outcome.detail,
             "rollback ended"
         );
@@ -321,11 +324,14 @@ impl Execution {
 
     /// Everything about the command and the plan's folder that can be checked without starting anything.
     fn prepare(&self) -> Result<Found, Unready> {
-        environment::check(&self.command)
-            .map_err(|text| Unready { text, depends_on_agent: false })?;
+        environment::check(&self.command).map_err(|text| Unready {
+            cause: EndCause::CommandRefused,
+            text,
+            depends_on_agent: false,
+        })?;
         folder::find(&self.shared.plans, &self.command.plan, &self.command.script).map_err(|why| {
             let by_name = matches!(why, Refusal::PlanName(_) | Refusal::ScriptName(_));
-            Unready { text: why.to_string(), depends_on_agent: !by_name }
+            Unready { cause: why.cause(), text: why.to_string(), depends_on_agent: !by_name }
         })
     }
 
@@ -334,8 +340,17 @@ impl Execution {
         Ask { command: &self.command, agent: &self.shared.name, starts_max }
     }
 
-    fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
-        self.ask().outcome(state, detail)
+    fn outcome(
+        &self,
+        state: RollbackState,
+        cause: impl Into<Option<EndCause>>,
+        detail: &str,
+    ) -> RollbackOutcome {
+        self.ask().outcome(state, cause.into(), detail)
+    }
+
+    fn failed(&self, cause: EndCause, detail: &str) -> RollbackOutcome {
+        self.outcome(RollbackState::Failed, cause, detail)
     }
 
     fn record(&self, step: Step) -> std::io::Result<()> {
@@ -372,6 +387,7 @@ fn not_again(lost: &RollbackOutcome, why: &RollbackOutcome) -> RollbackOutcome {
 
 /// Why a command cannot be run here.
 struct Unready {
+    cause: EndCause,
     text: String,
     /// Another agent might be able to.
     depends_on_agent: bool,

@@ -2,7 +2,7 @@
 
 use crate::journal::Known;
 use crate::ledger::{Held, Holder};
-use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState, SCHEMA};
+use stages::wire::{Command, EndCause, LedgerState, RollbackOutcome, RollbackState, SCHEMA};
 
 /// What comes next for a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,11 +40,11 @@ pub(crate) fn next(held: Option<&Held>, known: Option<&Known>, ask: &Ask<'_>) ->
         }
         (Some(LedgerState::Ended { .. }), Some(Known::Ended(told))) => Next::Tell(told.clone()),
         (
-            Some(LedgerState::Ended { outcome, exit_code }),
+            Some(LedgerState::Ended { outcome, exit_code, cause }),
             None | Some(Known::Claimed | Known::Started { .. }),
         ) => Next::Tell(Box::new(RollbackOutcome {
             exit_code: *exit_code,
-            ..ask.outcome(*outcome, "told by the ledger; this agent's journal has no more")
+            ..ask.outcome(*outcome, *cause, "told by the ledger; this agent's journal has no more")
         })),
         (
             None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
@@ -55,6 +55,7 @@ pub(crate) fn next(held: Option<&Held>, known: Option<&Known>, ask: &Ask<'_>) ->
         (Some(LedgerState::Started { .. }), Some(Known::Claimed)) => Next::Start { claim: false },
         (Some(LedgerState::Started { .. }), None) => Next::Conclude(Box::new(ask.outcome(
             RollbackState::Unknown,
+            Some(EndCause::AgentDied),
             "started before, but this agent's journal does not know it; look at the target",
         ))),
         (Some(LedgerState::Started { .. }), Some(Known::Started { starts, group }))
@@ -77,13 +78,19 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    pub(crate) fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
+    pub(crate) fn outcome(
+        &self,
+        state: RollbackState,
+        cause: Option<EndCause>,
+        detail: &str,
+    ) -> RollbackOutcome {
         RollbackOutcome {
             schema: SCHEMA,
             plan: self.command.plan.clone(),
             incident: self.command.incident.clone(),
             agent: self.agent.to_owned(),
             state,
+            cause,
             detail: Some(detail.to_owned()),
             exit_code: None,
             output: None,
@@ -99,6 +106,6 @@ impl Ask<'_> {
         let detail = format!(
             "the agent died while the script ran{times}; nobody knows what it did, look at the target{group}"
         );
-        self.outcome(RollbackState::Unknown, &detail)
+        self.outcome(RollbackState::Unknown, Some(EndCause::AgentDied), &detail)
     }
 }

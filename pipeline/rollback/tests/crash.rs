@@ -9,7 +9,7 @@ use bus::memory::{Faults, MemoryBus, WriteFault};
 use lab::{Lab, made};
 use rollback::journal::{Journal, Line, Step};
 use stages::time::{Span, Time};
-use stages::wire::{Command, LedgerState, RollbackState};
+use stages::wire::{Command, EndCause, LedgerState, RollbackState};
 use std::fs;
 use std::sync::Arc;
 
@@ -32,13 +32,16 @@ async fn an_agent_that_dies_while_the_script_runs_leaves_an_unknown_outcome() {
     drop(agent);
     let agent = lab.agent("a1").await;
     let outcome = lab.end("i1").await;
-    assert_eq!(outcome.state, RollbackState::Unknown);
-    assert!(outcome.detail.unwrap().contains("the agent died while the script ran"));
+    assert_eq!((outcome.state, outcome.cause), (RollbackState::Unknown, Some(EndCause::AgentDied)));
     fs::write(lab.data("go"), "").unwrap();
     made(&lab.data("ends")).await;
     agent.shutdown().await;
     assert_eq!(starts(&lab), 1, "never run again by itself");
-    let ended = LedgerState::Ended { outcome: RollbackState::Unknown, exit_code: None };
+    let ended = LedgerState::Ended {
+        outcome: RollbackState::Unknown,
+        exit_code: None,
+        cause: Some(EndCause::AgentDied),
+    };
     assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
 }
 
@@ -116,8 +119,8 @@ async fn what_is_not_run_again_is_unknown_and_says_why() {
         let outcome = lab.end("i1").await;
         agent.shutdown().await;
         assert_eq!(outcome.state, RollbackState::Unknown, "{outcome:?}");
+        assert_eq!(outcome.cause, Some(EndCause::AgentDied));
         let detail = outcome.detail.unwrap();
-        assert!(detail.starts_with("the agent died while the script ran"), "{detail}");
         assert!(detail.contains(why), "{detail}");
     }
 }
@@ -134,7 +137,11 @@ async fn a_start_that_never_came_to_be_is_late_after_a_while() {
     bus.set_time(AT.plus(Span::from_secs(3600)));
     lab.order(&Command { not_after: AT.plus(Span::from_secs(1)), ..lab.command("i1") }).await;
     let agent = lab.agent("a1").await;
-    assert_eq!(lab.end("i1").await.state, RollbackState::Expired);
+    let outcome = lab.end("i1").await;
+    assert_eq!(
+        (outcome.state, outcome.cause),
+        (RollbackState::Expired, Some(EndCause::StartedLate))
+    );
     agent.shutdown().await;
     assert_eq!(starts(&lab), 0);
 }
@@ -158,7 +165,7 @@ async fn a_start_that_the_journal_does_not_know_is_unknown() {
     lab.hold("i1", "a1", LedgerState::Started { fence: 1 }).await;
     let agent = lab.agent("a1").await;
     lab.order(&lab.command("i1")).await;
-    assert_eq!(lab.end("i1").await.state, RollbackState::Unknown);
+    assert_eq!(lab.end("i1").await.cause, Some(EndCause::AgentDied));
     agent.shutdown().await;
     assert_eq!(starts(&lab), 0);
 }

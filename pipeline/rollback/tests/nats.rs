@@ -11,7 +11,7 @@ use bus::layout::Layout;
 use bus::server::{LocalServer, ServerOptions};
 use lab::{Lab, made};
 use rollback::{Agent, AgentOptions};
-use stages::wire::{LedgerState, RollbackState};
+use stages::wire::{EndCause, LedgerState, RollbackState};
 use std::fs;
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -95,7 +95,11 @@ async fn an_agent_killed_while_the_script_runs_leaves_an_unknown_outcome() {
     second.kill().unwrap();
     second.wait().unwrap();
     assert_eq!(fs::read_to_string(lab.data("starts")).unwrap().lines().count(), 2);
-    let ended = LedgerState::Ended { outcome: RollbackState::Unknown, exit_code: None };
+    let ended = LedgerState::Ended {
+        outcome: RollbackState::Unknown,
+        exit_code: None,
+        cause: Some(EndCause::AgentDied),
+    };
     assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
     server.stop().await;
 }

@@ -8,7 +8,7 @@ use bus::Stream;
 use lab::{Lab, limits, made};
 use rollback::{Agent, AgentError, AgentOptions};
 use stages::time::{Span, Time};
-use stages::wire::{LedgerState, RollbackState};
+use stages::wire::{EndCause, LedgerState, RollbackState};
 use std::fs;
 use std::time::Duration;
 
@@ -28,6 +28,11 @@ async fn end_of(
     outcome
 }
 
+/// What machines are told.
+fn ended(outcome: &stages::wire::RollbackOutcome) -> (RollbackState, Option<EndCause>) {
+    (outcome.state, outcome.cause)
+}
+
 fn detail(outcome: &stages::wire::RollbackOutcome) -> &str {
     outcome.detail.as_deref().unwrap_or_default()
 }
@@ -38,9 +43,11 @@ async fn a_script_that_works_succeeds() {
     lab.script("run.sh", FINE, 0o755);
     let outcome = end_of(&lab, |_| ()).await;
     assert_eq!((outcome.state, outcome.exit_code), (RollbackState::Succeeded, Some(0)));
+    assert_eq!(outcome.cause, None);
     assert_eq!((outcome.output.as_deref(), outcome.agent.as_str()), (Some("rolled back\n"), "a1"));
     assert_eq!(lab.running("i1").await.agent, "a1");
-    let ended = LedgerState::Ended { outcome: RollbackState::Succeeded, exit_code: Some(0) };
+    let ended =
+        LedgerState::Ended { outcome: RollbackState::Succeeded, exit_code: Some(0), cause: None };
     assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
 }
 
@@ -49,11 +56,15 @@ async fn an_exit_code_is_a_failure_that_says_which() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/bin/sh\necho no such revision >&2\nexit 3\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!((outcome.state, outcome.exit_code), (RollbackState::Failed, Some(3)));
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::ExitCode)));
+    assert_eq!(outcome.exit_code, Some(3));
     assert_eq!(
         (detail(&outcome), outcome.output.as_deref()),
         ("exit code 3", Some("no such revision\n"))
     );
+    let (outcome, cause) = ended(&outcome);
+    let ended = LedgerState::Ended { outcome, exit_code: Some(3), cause };
+    assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
 }
 
 #[tokio::test]
@@ -61,15 +72,15 @@ async fn a_signal_is_a_failure_that_says_which() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/bin/sh\nkill -SEGV $$\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!((outcome.state, detail(&outcome)), (RollbackState::Failed, "killed by signal 11"));
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Signal)));
+    assert_eq!(detail(&outcome), "killed by signal 11");
 }
 
 #[tokio::test]
 async fn an_unknown_plan_fails() {
     let lab = Lab::in_memory().await;
     let outcome = end_of(&lab, |command| command.plan = "NONE".to_owned()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).starts_with("unknown plan"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::UnknownPlan)));
 }
 
 #[tokio::test]
@@ -77,8 +88,7 @@ async fn a_missing_script_fails() {
     let lab = Lab::in_memory().await;
     lab.script("other.sh", FINE, 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).starts_with("missing script"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::MissingScript)));
 }
 
 #[tokio::test]
@@ -86,8 +96,7 @@ async fn a_script_that_is_not_executable_fails() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", FINE, 0o644);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).contains("is not executable"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::NotExecutable)));
 }
 
 #[tokio::test]
@@ -95,8 +104,7 @@ async fn a_file_that_is_no_program_fails() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/no/such/interpreter\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).contains("cannot be started"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::NotStarted)));
 }
 
 #[tokio::test]
@@ -114,8 +122,7 @@ async fn names_that_leave_the_folder_of_plans_are_refused() {
         (command.plan, command.script) = (plan.to_owned(), script.to_owned());
         lab.order(&command).await;
         let outcome = lab.end(incident).await;
-        assert_eq!(outcome.state, RollbackState::Failed);
-        assert!(detail(&outcome).contains("is not allowed"), "{outcome:?}");
+        assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::PlanRefused)));
     }
     agent.shutdown().await;
 }
@@ -128,7 +135,8 @@ async fn too_long_a_run_is_stopped_with_all_its_children() {
                   echo $! > \"$OPS_DATA/pid\"\nwait\n";
     lab.script("run.sh", script, 0o755);
     let outcome = end_of(&lab, |command| command.timeout = Span::from_millis(700)).await;
-    assert_eq!((outcome.state, detail(&outcome)), (RollbackState::TimedOut, "stopped after 700ms"));
+    assert_eq!(ended(&outcome), (RollbackState::TimedOut, Some(EndCause::Timeout)));
+    assert_eq!(detail(&outcome), "stopped after 700ms");
     assert!(lab.data("child").exists(), "the grandchild ran");
     let pid = fs::read_to_string(lab.data("pid")).unwrap();
     let alive = || match fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
@@ -150,8 +158,7 @@ async fn a_late_claim_expires() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/bin/sh\ntouch \"$OPS_DATA/ran\"\n", 0o755);
     let outcome = end_of(&lab, |command| command.not_after = Time::from_millis(1)).await;
-    assert_eq!(outcome.state, RollbackState::Expired);
-    assert!(detail(&outcome).starts_with("late"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Expired, Some(EndCause::ClaimedLate)));
     assert!(!lab.data("ran").exists());
 }
 
@@ -161,7 +168,7 @@ async fn the_kill_switch_stops_a_script_before_it_starts() {
     lab.script("run.sh", "#!/bin/sh\ntouch \"$OPS_DATA/ran\"\n", 0o755);
     lab.freeze(true).await;
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Frozen)));
     assert_eq!(detail(&outcome), "frozen: automatic actions were stopped by anna: audit");
     assert!(!lab.data("ran").exists());
 }
@@ -178,7 +185,7 @@ async fn a_thawed_kill_switch_stops_nothing_and_one_that_does_not_read_stops_all
     lab.publish("ops.desk.freeze.bob".to_owned(), b"yes please".to_vec()).await;
     lab.order(&lab.command("i2")).await;
     let outcome = lab.end("i2").await;
-    assert!(detail(&outcome).starts_with("frozen"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Frozen)));
     agent.shutdown().await;
 }
 
@@ -319,7 +326,7 @@ async fn texts_that_no_process_can_be_given_are_refused() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", FINE, 0o755);
     let outcome = end_of(&lab, |command| command.from_revision = Some("a\0b".to_owned())).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::CommandRefused)));
     assert_eq!(detail(&outcome), "from_revision has control characters");
 }
 

@@ -32,8 +32,9 @@ impl Desk {
         let happening = match &record.state {
             LedgerState::Claimed => Happening::Claimed(stored, silent),
             LedgerState::Started { .. } => Happening::Started(silent),
-            LedgerState::Ended { outcome, exit_code } => {
-                word.exit_code = *exit_code;
+            LedgerState::Ended { outcome, exit_code, cause } => {
+                (word.exit_code, word.cause) = (*exit_code, *cause);
+                self.note_end(&record.incident, &word);
                 match self.ending(&plan, *outcome, false, stored) {
                     Some(ending) => Happening::Ended(ending),
                     None => return self.count("outcome_refused"),
@@ -43,6 +44,14 @@ impl Desk {
             LedgerState::Expired => Happening::Withdrawn(WithdrawKind::Expire),
         };
         self.happen(&record.incident, &happening, &word);
+    }
+
+    /// The agent's own words may never come.
+    fn note_end(&mut self, id: &str, word: &Word) {
+        let incident = self.state.incidents.get_mut(id);
+        if let Some(rollback) = incident.and_then(|incident| incident.rollback.as_mut()) {
+            (rollback.exit_code, rollback.cause) = (word.exit_code, word.cause);
+        }
     }
 
     /// A record nobody here can read claims the command all the same: it keeps agents away. What its author does
@@ -82,6 +91,7 @@ impl Desk {
         let word = Word {
             detail: outcome.detail.clone(),
             exit_code: outcome.exit_code,
+            cause: outcome.cause,
             stored: Some(stored),
             ..Word::default()
         };

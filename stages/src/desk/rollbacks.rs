@@ -9,7 +9,8 @@ use crate::output::Output;
 use crate::settings::Rule;
 use crate::time::{Span, Time};
 use crate::wire::{
-    Axis, Command, Evidence, Forbidden, Reason, RollbackEvent, RollbackState, SCHEMA, Withdraw,
+    Axis, Command, EndCause, Evidence, Forbidden, Reason, RollbackEvent, RollbackState, SCHEMA,
+    Withdraw,
 };
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(super) struct Word {
     pub detail: Option<String>,
     /// Exit code of a script.
     pub exit_code: Option<i32>,
+    /// What made it end so.
+    pub cause: Option<EndCause>,
     /// What was seen.
     pub evidence: Option<Evidence>,
     /// When the word was stored where it was said first.
@@ -189,6 +192,7 @@ impl Desk {
             position: self.state.position,
             script: rollback.script.clone(),
             exit_code: word.exit_code,
+            cause: word.cause,
             detail,
             evidence: word.evidence.clone(),
             notified: heard.notified,
@@ -254,15 +258,22 @@ impl Desk {
         let rollback = self.state.incidents.get(id).and_then(|it| it.rollback.as_ref());
         let Some(deadline) = rollback.and_then(|it| it.progress.deadline()) else { return };
         if deadline <= now {
-            let detail = match rollback.map(|it| &it.progress) {
-                Some(RollbackProgress::Claimed(_) | RollbackProgress::Running(_)) => {
-                    Some("nothing was heard of its end".to_owned())
+            let mut word = Word::default();
+            match rollback.map(|it| (&it.progress, it)) {
+                Some((RollbackProgress::Claimed(_) | RollbackProgress::Running(_), _)) => {
+                    word.detail = Some("nothing was heard of its end".to_owned());
+                    word.cause = Some(EndCause::Silence);
                 }
-                Some(RollbackProgress::Verifying(_)) => Some("no verdict came".to_owned()),
-                _ => None,
-            };
+                Some((RollbackProgress::Verifying(_), _)) => {
+                    word.detail = Some("no verdict came".to_owned());
+                }
+                Some((RollbackProgress::Failing(..), it)) => {
+                    (word.exit_code, word.cause) = (it.exit_code, it.cause);
+                }
+                _ => {}
+            }
             let again = self.again();
-            self.happen(id, &Happening::Overdue(again), &Word { detail, ..Word::default() });
+            self.happen(id, &Happening::Overdue(again), &word);
         }
     }
 
