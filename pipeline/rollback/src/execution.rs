@@ -11,7 +11,6 @@ use crate::journal::{Known, Line, Step};
 use crate::ledger::{Held, Holder, Ledger};
 use crate::next::{Ask, Next, next};
 use crate::patience::until_answered;
-use crate::script::{self, Ended, Finished, Run};
 use crate::{environment, freeze};
 use bus::{BusError, Outgoing};
 use bytes::Bytes;
@@ -59,9 +58,6 @@ impl Limits {
     }
 }
 
-/// How long the word that the script runs may hold back the word that it ended.
-const ANNOUNCE_MAX: Duration = Duration::from_secs(2);
-
 /// What became of a command here.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Carried {
@@ -69,13 +65,15 @@ pub enum Carried {
     Told(RollbackState),
     /// Somebody else holds it.
     NotOurs(String),
+    /// The agent is ending and has not begun with it.
+    HandedBack,
 }
 
 /// One command at this agent.
 pub(crate) struct Execution {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) command: Command,
     ledger: Ledger,
-    command: Command,
 }
 
 impl Execution {
@@ -90,13 +88,26 @@ impl Execution {
             let held = self.ledger.read().await?;
             let known =
                 self.shared.journal().of(&self.command.plan, &self.command.incident).cloned();
+            let left = known.as_ref().and_then(|known| self.left(known));
             let sequence = held.as_ref().map_or(0, |held| held.sequence);
-            match (next(held.as_ref(), known.as_ref(), &self.ask()), held) {
+            match (next(held.as_ref(), known.as_ref(), left, &self.ask()), held) {
                 (Next::Leave(holder), _) => return Ok(Carried::NotOurs(holder)),
                 (Next::Tell(outcome), _) => return self.tell(*outcome).await,
-                (Next::Conclude(outcome), _) => return self.conclude(*outcome, sequence).await,
+                (Next::Conclude(outcome), _) => {
+                    let outcome = self.with_output(*outcome, known.as_ref());
+                    return self.conclude(outcome, sequence).await;
+                }
+                (Next::Claim, _) if self.shared.stop.is_cancelled() => {
+                    return Ok(Carried::HandedBack);
+                }
                 // Whatever the claim brought is read again from the top: it may be another's.
                 (Next::Claim, _) => self.claim().await?,
+                // One that is lost after all is looked at anew: nothing is left of it then.
+                (Next::Resume(left), _) => {
+                    if let Some(outcome) = self.resume(left).await {
+                        return self.conclude(outcome, sequence).await;
+                    }
+                }
                 (Next::Start { claim }, Some(held)) => {
                     let forbidden = claim.then(|| self.forbidden(&held)).flatten();
                     if let Some(outcome) = forbidden {
@@ -108,7 +119,8 @@ impl Execution {
                 }
                 (Next::StartAgain(lost), Some(before)) => {
                     if let Some(held) = self.start(sequence).await? {
-                        return self.run(held, &self.again(&before, *lost)).await;
+                        let lost = self.with_output(*lost, known.as_ref());
+                        return self.run(held, &self.again(&before, lost)).await;
                     }
                 }
                 (Next::Start { .. } | Next::StartAgain(_), None) => {
@@ -141,7 +153,11 @@ impl Execution {
         if let Err(why) = self.prepare() {
             // Another agent may have what we lack.
             if why.depends_on_agent {
-                tokio::time::sleep(self.shared.limits.yield_for).await;
+                let yielding = tokio::time::sleep(self.shared.limits.yield_for);
+                tokio::select! {
+                    () = yielding => {}
+                    () = self.shared.stop.cancelled() => return Ok(()),
+                }
             }
         }
         self.ledger.put(LedgerState::Claimed, 0).await?;
@@ -155,7 +171,7 @@ impl Execution {
             let detail = format!("late: claimed {late} after the command's not_after");
             return Some(self.outcome(RollbackState::Expired, EndCause::ClaimedLate, &detail));
         }
-        self.prepare().err().map(|why| self.failed(why.cause, &why.text))
+        self.prepare().err().map(|why| self.not_run(why.cause, &why.text).after(None))
     }
 
     /// Starts the script and follows it to its end. The ledger says `started` as `held`.
@@ -163,12 +179,10 @@ impl Execution {
         let sequence = held.sequence;
         let outcome = match self.ready(&held, start).await? {
             Ok((found, fence)) => self.execute(found, fence).await,
-            Err(not_run) => not_run,
+            Err(not_run) => Err(not_run),
         };
-        let outcome = match &start.lost {
-            Some(lost) if outcome.took.is_none() => not_again(lost, &outcome),
-            _ => outcome,
-        };
+        let lost = start.lost.clone();
+        let outcome = outcome.unwrap_or_else(|not_run| not_run.after(lost));
         self.conclude(outcome, sequence).await
     }
 
@@ -177,18 +191,19 @@ impl Execution {
         &self,
         held: &Held,
         start: &Start,
-    ) -> Result<Result<(Found, u64), RollbackOutcome>, BusError> {
+    ) -> Result<Result<(Found, u64), NotRun>, BusError> {
         let asked = Instant::now();
         let frozen = freeze::read(&self.shared.bus, &self.shared.subjects).await?;
         if let Some(why) = frozen {
-            return Ok(Err(self.failed(EndCause::Frozen, &why)));
+            return Ok(Err(self.not_run(EndCause::Frozen, &why)));
         }
         if held.time > start.until || asked.elapsed() > self.shared.limits.start_within {
             let why = match start.lost {
                 None => "late: claimed in time, but not started",
                 Some(_) => "late: too long after its last start",
             };
-            return Ok(Err(self.outcome(RollbackState::Expired, EndCause::StartedLate, why)));
+            let late = self.outcome(RollbackState::Expired, EndCause::StartedLate, why);
+            return Ok(Err(NotRun(Box::new(late))));
         }
         let fence = match &held.by {
             Holder::Us(LedgerState::Started { fence }) => *fence,
@@ -196,86 +211,15 @@ impl Execution {
         };
         let found = match self.prepare() {
             Ok(found) => found,
-            Err(why) => return Ok(Err(self.failed(why.cause, &why.text))),
+            Err(why) => return Ok(Err(self.not_run(why.cause, &why.text))),
         };
         Ok(match self.record(Step::Started { fence }) {
             Ok(()) => Ok((found, fence)),
             Err(error) => {
                 let why = format!("not started: the agent's journal cannot be written: {error}");
-                Err(self.failed(EndCause::JournalUnwritable, &why))
+                Err(self.not_run(EndCause::JournalUnwritable, &why))
             }
         })
-    }
-
-    async fn execute(&self, found: Found, fence: u64) -> RollbackOutcome {
-        let limits = &self.shared.limits;
-        let run = Run {
-            found,
-            variables: environment::variables(&self.command, fence, &self.shared.data),
-            timeout: self.command.timeout.as_std(),
-            stop_grace: limits.stop_grace,
-            output_bytes_max: limits.output_bytes_max,
-        };
-        tracing::info!(
-            plan = self.command.plan,
-            incident = self.command.incident,
-            script = self.command.script,
-            fence,
-            "starting the rollback script"
-        );
-        let running = match script::start(run).await {
-            Ok(running) => running,
-            Err(error) => {
-                let detail = format!("script {:?} cannot be started: {error}", self.command.script);
-                return self.failed(EndCause::NotStarted, &detail);
-            }
-        };
-        let group = running.group();
-        let follow = async {
-            if let Err(error) = self.record(Step::Spawned { group }) {
-                tracing::error!(%error, "cannot write the process group to the journal");
-            }
-            let outcome = self.ended(running.finish().await);
-            // On disk before anybody is told: a crash from here on repeats the telling, not the script.
-            self.record_end(&outcome);
-            outcome
-        };
-        let announce = tokio::time::timeout(ANNOUNCE_MAX, self.announce());
-        let (outcome, _) = tokio::join!(follow, announce);
-        outcome
-    }
-
-    async fn announce(&self) {
-        let running =
-            RollbackOutcome { detail: None, ..self.outcome(RollbackState::Running, None, "") };
-        if let Err(error) = self.publish(&running).await {
-            tracing::warn!(%error, "cannot say that the script runs");
-        }
-    }
-
-    fn ended(&self, finished: Finished) -> RollbackOutcome {
-        let (state, cause, detail, exit_code) = match finished.ended {
-            Ended::Exited(0) => (RollbackState::Succeeded, None, None, Some(0)),
-            Ended::Exited(code) => {
-                let detail = format!("exit code {code}");
-                (RollbackState::Failed, Some(EndCause::ExitCode), Some(detail), Some(code))
-            }
-            Ended::Signalled(signal) => {
-                let detail = format!("killed by signal {signal}");
-                (RollbackState::Failed, Some(EndCause::Signal), Some(detail), None)
-            }
-            Ended::TimedOut => {
-                let detail = format!("stopped after {}", self.command.timeout);
-                (RollbackState::TimedOut, Some(EndCause::Timeout), Some(detail), None)
-            }
-        };
-        RollbackOutcome {
-            detail,
-            exit_code,
-            output: Some(finished.output),
-            took: Some(span(finished.took)),
-            ..self.outcome(state, cause, "")
-        }
     }
 
     /// Stores the end: journal, ledger, outcome. Each may be there already.
@@ -309,7 +253,7 @@ impl Execution {
         Ok(Carried::Told(outcome.state))
     }
 
-    async fn publish(&self, outcome: &RollbackOutcome) -> Result<(), BusError> {
+    pub(crate) async fn publish(&self, outcome: &RollbackOutcome) -> Result<(), BusError> {
         let payload = Bytes::from(serde_json::to_vec(outcome).expect("an outcome is JSON"));
         let subject = self.shared.subjects.status_rollback(&self.command.plan);
         let id = format!(
@@ -335,12 +279,12 @@ impl Execution {
         })
     }
 
-    fn ask(&self) -> Ask<'_> {
+    pub(crate) fn ask(&self) -> Ask<'_> {
         let starts_max = self.shared.limits.starts_max;
         Ask { command: &self.command, agent: &self.shared.name, starts_max }
     }
 
-    fn outcome(
+    pub(crate) fn outcome(
         &self,
         state: RollbackState,
         cause: impl Into<Option<EndCause>>,
@@ -349,22 +293,27 @@ impl Execution {
         self.ask().outcome(state, cause.into(), detail)
     }
 
-    fn failed(&self, cause: EndCause, detail: &str) -> RollbackOutcome {
-        self.outcome(RollbackState::Failed, cause, detail)
+    pub(crate) fn not_run(&self, cause: EndCause, detail: &str) -> NotRun {
+        NotRun(Box::new(self.outcome(RollbackState::Failed, cause, detail)))
     }
 
-    fn record(&self, step: Step) -> std::io::Result<()> {
+    pub(crate) fn record(&self, step: Step) -> std::io::Result<()> {
         let (plan, incident) = (self.command.plan.clone(), self.command.incident.clone());
         self.shared.journal().record(Line { at: wall_clock(), plan, incident, step })
     }
 
-    fn record_end(&self, outcome: &RollbackOutcome) {
+    /// Once the end is in the journal, what the run left on disk is of no more use.
+    pub(crate) fn record_end(&self, outcome: &RollbackOutcome) {
         let known = self.shared.journal().of(&outcome.plan, &outcome.incident).cloned();
         if matches!(known, Some(Known::Ended(_))) {
             return;
         }
-        if let Err(error) = self.record(Step::Ended { outcome: Box::new(outcome.clone()) }) {
-            tracing::error!(%error, "cannot write the outcome to the journal; telling it all the same");
+        match (self.record(Step::Ended { outcome: Box::new(outcome.clone()) }), known) {
+            (Ok(()), Some(Known::Started { fence, .. })) => self.folder(fence).remove(),
+            (Ok(()), _) => {}
+            (Err(error), _) => {
+                tracing::error!(%error, "cannot write the outcome to the journal; telling it all the same");
+            }
         }
     }
 }
@@ -377,12 +326,18 @@ struct Start {
     lost: Option<RollbackOutcome>,
 }
 
-/// A script that may have run is never said not to have: what stands in the way of running it again leaves its
-/// outcome unknown.
-fn not_again(lost: &RollbackOutcome, why: &RollbackOutcome) -> RollbackOutcome {
-    let [lost_detail, why] = [lost, why].map(|it| it.detail.as_deref().unwrap_or_default());
-    let detail = Some(format!("{lost_detail}; not run again: {why}"));
-    RollbackOutcome { detail, ..lost.clone() }
+/// What there is to tell where the script was not started.
+pub(crate) struct NotRun(Box<RollbackOutcome>);
+
+impl NotRun {
+    /// The outcome where a start before this one is `lost`: a script that may have run is never said not to have.
+    /// What stands in the way of running it again leaves its outcome unknown.
+    pub(crate) fn after(self, lost: Option<RollbackOutcome>) -> RollbackOutcome {
+        let Some(lost) = lost else { return *self.0 };
+        let [before, why] = [&lost, &*self.0].map(|it| it.detail.as_deref().unwrap_or_default());
+        let detail = Some(format!("{before}; not run again: {why}"));
+        RollbackOutcome { detail, ..lost }
+    }
 }
 
 /// Why a command cannot be run here.
@@ -393,7 +348,7 @@ struct Unready {
     depends_on_agent: bool,
 }
 
-fn span(duration: Duration) -> Span {
+pub(crate) fn span(duration: Duration) -> Span {
     Span(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }
 

@@ -6,10 +6,11 @@ mod lab;
 
 use bus::Stream;
 use lab::{Lab, limits, made};
-use rollback::{Agent, AgentError, AgentOptions};
+use rollback::Agent;
 use stages::time::{Span, Time};
 use stages::wire::{EndCause, LedgerState, RollbackState};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// What the plan's script is in most tests.
@@ -73,7 +74,7 @@ async fn a_signal_is_a_failure_that_says_which() {
     lab.script("run.sh", "#!/bin/sh\nkill -SEGV $$\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
     assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Signal)));
-    assert_eq!(detail(&outcome), "killed by signal 11");
+    assert_eq!(detail(&outcome), "killed by signal 11 (exit code 139)");
 }
 
 #[tokio::test]
@@ -203,6 +204,43 @@ async fn huge_output_is_bounded_and_blocks_nobody() {
 }
 
 #[tokio::test]
+async fn output_that_will_not_be_told_takes_no_room_while_the_script_runs() {
+    let lab = Lab::in_memory().await;
+    let script = "#!/bin/sh\nhead -c 50000000 /dev/zero\n: > \"$OPS_DATA/written\"\n\
+                  while [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\n";
+    lab.script("run.sh", script, 0o755);
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    made(&lab.data("written")).await;
+    let output = lab.run_folder("a1", 1).join("output");
+    let small = async {
+        while output.metadata().unwrap().blocks() * 512 > 3 << 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), small).await.expect("its room is given back");
+    fs::write(lab.data("go"), "").unwrap();
+    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
+    agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_script_that_is_still_being_written_is_waited_for() {
+    let lab = Lab::in_memory().await;
+    lab.script("run.sh", FINE, 0o755);
+    let path = lab.folder.path().join("plans/PLAN/run.sh");
+    let writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    lab.spawned("a1").await;
+    drop(writer);
+    let outcome = lab.end("i1").await;
+    assert_eq!(outcome.state, RollbackState::Succeeded, "{outcome:?}");
+    assert_eq!(outcome.output.as_deref(), Some("rolled back\n"));
+    agent.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_a_script_leaves_in_the_background_is_not_waited_for() {
     let lab = Lab::in_memory().await;
     lab.script(
@@ -328,53 +366,4 @@ async fn texts_that_no_process_can_be_given_are_refused() {
     let outcome = end_of(&lab, |command| command.from_revision = Some("a\0b".to_owned())).await;
     assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::CommandRefused)));
     assert_eq!(detail(&outcome), "from_revision has control characters");
-}
-
-#[tokio::test]
-async fn an_agent_without_its_files_does_not_start() {
-    let lab = Lab::in_memory().await;
-    let missing = AgentOptions { plans_dir: lab.data("none"), ..lab.options("a1") };
-    assert!(matches!(Agent::start(missing).await, Err(AgentError::Plans { .. })));
-    let _first = lab.agent("a1").await;
-    assert!(matches!(Agent::start(lab.options("a1")).await, Err(AgentError::JournalInUse(_))));
-}
-
-#[tokio::test]
-async fn shutdown_waits_for_the_script() {
-    let lab = Lab::in_memory().await;
-    lab.script(
-        "run.sh",
-        "#!/bin/sh\ntouch \"$OPS_DATA/up\"\nwhile [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\n",
-        0o755,
-    );
-    let agent = lab.agent("a1").await;
-    lab.order(&lab.command("i1")).await;
-    made(&lab.data("up")).await;
-    let ending = tokio::spawn(agent.shutdown());
-    fs::write(lab.data("go"), "").unwrap();
-    ending.await.unwrap();
-    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
-}
-
-#[tokio::test]
-async fn an_agent_that_gets_no_commands_is_not_ready() {
-    let lab = Lab::in_memory().await;
-    let empty = bus::memory::MemoryBus::real_time(bus::layout::Layout::default());
-    let bus = std::sync::Arc::new(empty.clone());
-    let agent = Agent::start(AgentOptions { bus, ..lab.options("host1") }).await.unwrap();
-    let says = async |wanted: fn(Option<String>) -> bool| {
-        let said = async {
-            while !wanted(agent.not_ready()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let said = tokio::time::timeout(Duration::from_secs(30), said).await;
-        said.unwrap_or_else(|_| panic!("it says {:?}", agent.not_ready()));
-    };
-    says(|why| why.is_some_and(|why| why.contains("no commands"))).await;
-    bus::Bus::ensure(&empty, 1).await.unwrap();
-    says(|why| why.is_none()).await;
-    empty.set_connected(false);
-    assert_eq!(agent.not_ready().unwrap(), "the agent's bus does not answer");
-    agent.shutdown().await;
 }
