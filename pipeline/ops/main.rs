@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod plans;
 mod rules;
+mod signals;
 mod up;
 
 use clap::{CommandFactory, Parser};

@@ -4,6 +4,7 @@ use crate::cli::{Format, UpOptions};
 use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
+use crate::signals::{Said, Signals};
 use crate::{console, load};
 use axum::Router;
 use bus::{SharedBus, accounts};
@@ -19,11 +20,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Each part has this long to end in good order; the bus has what it did not finish.
+/// Each part but the agent has this long to end in good order; the bus has what it did not finish.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the process is started as.
@@ -37,7 +37,7 @@ pub enum Occasion {
     Agent,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; a second one ends the wait for a rollback script.
 pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Result<(), Failure> {
     let mut loaded = load::load(&options)?;
     if occasion == Occasion::Agent {
@@ -51,13 +51,14 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     let process = options.name.clone().unwrap_or_else(|| process_name(&loaded.ops.data));
     let connection = connect::open(&loaded.ops, &process).await?;
     let running = start(&loaded, &options, &connection, process).await?;
+    let mut signals = Signals::listen();
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
         announce(&loaded, format);
-        until_told_to_stop(&options, &connection, occasion).await;
+        until_told_to_stop(&mut signals, &options, &connection, occasion).await;
     }
-    take_down(running, (server, stop)).await;
+    take_down(running, (server, stop), &mut signals).await;
     connection.close().await;
     applied
 }
@@ -267,19 +268,17 @@ fn announce(loaded: &Loaded, format: Format) {
     }
 }
 
-async fn until_told_to_stop(options: &UpOptions, connection: &Connection, occasion: Occasion) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [mut terminate, mut interrupt, mut hangup] =
-        kinds.map(|kind| signal(kind).expect("signals can be listened for"));
+async fn until_told_to_stop(
+    signals: &mut Signals,
+    options: &UpOptions,
+    connection: &Connection,
+    occasion: Occasion,
+) {
     loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => {
-                if occasion == Occasion::Lab {
-                    reload(options, connection).await;
-                }
-            }
+        match signals.next().await {
+            Said::Stop => return,
+            Said::Reload if occasion == Occasion::Lab => reload(options, connection).await,
+            Said::Reload => {}
         }
     }
 }
@@ -298,18 +297,33 @@ async fn reload(options: &UpOptions, connection: &Connection) {
     }
 }
 
-/// Door first, engine last but one: what was accepted is stored, worked off, told and carried out.
-async fn take_down(running: Running, (server, stop): (TaskTracker, CancellationToken)) {
+/// The agent first: while a script runs to its end, which may take minutes, everything else goes on. Then door first,
+/// notifier last: what was accepted is stored, worked off and told.
+async fn take_down(
+    running: Running,
+    (server, stop): (TaskTracker, CancellationToken),
+    signals: &mut Signals,
+) {
     let parts = &running.parts;
+    if let Some(agent) = parts.agent.take() {
+        if agent.counters().in_flight > 0 {
+            tracing::warn!(
+                "a rollback is under way and is waited for; a second signal ends the wait"
+            );
+        }
+        tokio::select! {
+            () = agent.shutdown() => {}
+            () = signals.stop() => tracing::warn!(
+                "told to stop once more: a script that runs is left to itself, the next start tells how it ended"
+            ),
+        }
+    }
     if let Some(collector) = parts.collector.take() {
         let _ = tokio::time::timeout(PATIENCE, collector.close()).await;
     }
     stop.cancel();
     if let Some(engine) = parts.engine.take() {
         engine.shutdown(PATIENCE).await;
-    }
-    if let Some(agent) = parts.agent.take() {
-        let _ = tokio::time::timeout(PATIENCE, agent.shutdown()).await;
     }
     if let Some(notifier) = parts.notifier.take() {
         let _ = tokio::time::timeout(PATIENCE, notifier.shutdown()).await;
