@@ -221,6 +221,7 @@ mod tests {
             position: 1,
             script: "rollback_docket_rule.sh".into(),
             exit_code: None,
+            cause: None,
             detail: None,
             evidence: None,
             notified: Vec::new(),

@@ -16,6 +16,7 @@ mod plans;
 mod ready;
 mod reload;
 mod rules;
+mod signals;
 mod up;
 
 use clap::{CommandFactory, Parser};

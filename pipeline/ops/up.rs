@@ -5,6 +5,7 @@ use crate::connect::{self, Connection};
 use crate::console::Console;
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
+use crate::signals::{Said, Signals};
 use crate::{load, ready, reload};
 use axum::Router;
 use bus::{SharedBus, accounts};
@@ -21,11 +22,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Each part has this long to end in good order; the bus has what it did not finish.
+/// Each part but the agent has this long to end in good order; the bus has what it did not finish.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the process is started as.
@@ -39,7 +39,7 @@ pub enum Occasion {
     Agent,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; a second one ends the wait for a rollback script.
 pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Result<(), Failure> {
     let mut loaded = load::load(&options)?;
     if occasion == Occasion::Agent {
@@ -61,6 +61,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
         Occasion::Agent => connect::existing(&loaded.ops).await?,
     };
     let mut running = start(&loaded, (&options, format), &connection, process).await?;
+    let mut signals = Signals::listen();
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
@@ -69,9 +70,10 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
         if let Some(console) = running.console.take() {
             tokio::spawn(console.follow());
         }
-        until_told_to_stop(&options, &connection, &running.parts, occasion).await;
+        let parts = &running.parts;
+        until_told_to_stop(&mut signals, (&options, &connection, parts), occasion).await;
     }
-    take_down(running, (server, stop)).await;
+    take_down(running, (server, stop), &mut signals).await;
     connection.close().await;
     applied
 }
@@ -265,35 +267,45 @@ async fn apply(
 }
 
 async fn until_told_to_stop(
-    options: &UpOptions,
-    connection: &Connection,
-    parts: &Parts,
+    signals: &mut Signals,
+    (options, connection, parts): (&UpOptions, &Connection, &Parts),
     occasion: Occasion,
 ) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [mut terminate, mut interrupt, mut hangup] =
-        kinds.map(|kind| signal(kind).expect("signals can be listened for"));
     loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => reload::hung_up(options, connection, parts, occasion).await,
+        match signals.next().await {
+            Said::Stop => return,
+            Said::Reload => reload::hung_up(options, connection, parts, occasion).await,
         }
     }
 }
 
-/// Door first, engine last but one: what was accepted is stored, worked off, told and carried out.
-async fn take_down(running: Running, (server, stop): (TaskTracker, CancellationToken)) {
+/// The agent first: while a script runs to its end, which may take minutes, everything else goes on. Then door first,
+/// notifier last: what was accepted is stored, worked off and told.
+async fn take_down(
+    running: Running,
+    (server, stop): (TaskTracker, CancellationToken),
+    signals: &mut Signals,
+) {
     let parts = &running.parts;
+    if let Some(agent) = parts.agent.take() {
+        if agent.counters().in_flight > 0 {
+            tracing::warn!(
+                "a rollback is under way and is waited for; a second signal ends the wait"
+            );
+        }
+        tokio::select! {
+            () = agent.shutdown() => {}
+            () = signals.stop() => tracing::warn!(
+                "told to stop once more: a script that runs is left to itself, the next start tells how it ended"
+            ),
+        }
+    }
     if let Some(collector) = parts.collector.take() {
         let _ = tokio::time::timeout(PATIENCE, collector.close()).await;
     }
     stop.cancel();
     if let Some(engine) = parts.engine.take() {
         engine.shutdown(PATIENCE).await;
-    }
-    if let Some(agent) = parts.agent.take() {
-        let _ = tokio::time::timeout(PATIENCE, agent.shutdown()).await;
     }
     if let Some(notifier) = parts.notifier.take() {
         let _ = tokio::time::timeout(PATIENCE, notifier.shutdown()).await;

@@ -97,6 +97,15 @@ impl Subjects {
         format!("{}.exec.{}.{}", self.prefix, escape(plan), escape(incident))
     }
 
+    /// Plan and incident of a subject of the claim ledger; `None` for any other subject.
+    pub fn claimed(&self, subject: &str) -> Option<(String, String)> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".exec.")?;
+        let (plan, incident) = rest.split_once('.')?;
+        let (plan, incident) = (unescape(plan)?, unescape(incident)?);
+        // Spelled another way it is another subject, whose record excludes nobody.
+        (self.ledger(&plan, &incident) == subject).then_some((plan, incident))
+    }
+
     /// What became of a command: `ops.status.rollback.<plan>`.
     pub fn status_rollback(&self, plan: &str) -> String {
         format!("{}.status.rollback.{}", self.prefix, escape(plan))
@@ -241,6 +250,16 @@ mod tests {
         for text in ["ops.log.0", "ops.log", "acme.log.0.tick", "ops.desk.dance", "opsy.log.0.tick"]
         {
             assert_eq!(kind(text), EntryKind::Unknown, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subject_of_the_ledger_says_what_was_claimed() {
+        let subjects = Subjects::default();
+        let pair = ("DOCKET_RULE".to_owned(), "a.b".to_owned());
+        assert_eq!(subjects.claimed("ops.exec.DOCKET_RULE.a%2Eb"), Some(pair));
+        for text in ["ops.exec.P", "ops.exec.P.a.b", "ops.exec.%50.a", "ops.status.rollback.P"] {
+            assert_eq!(subjects.claimed(text), None, "{text}");
         }
     }
 

@@ -60,10 +60,12 @@ goldens! {
     evidence_that_comes_later_is_judged_again
     an_unclaimed_command_expires_and_pages
     a_late_claim_is_expired_and_pages
+    a_claim_that_cannot_be_read_is_a_claim
     an_unknown_outcome_pages_and_is_never_rerun
     a_failed_script_pages_with_the_agents_words
     not_recovered_pages
     recovered_before_the_claim_is_cancelled
+    fired_again_while_its_command_is_withdrawn
     the_kill_switch_stops_what_is_not_claimed
     a_person_approves
     a_person_denies

@@ -36,6 +36,7 @@ const LINES: &[&str] = &[
     "claimed",
     "claimed",
     "claimed ago=10m",
+    "foreign_claim {\"by\":\"jenkins\"}",
     "started",
     "ended succeeded exit=0",
     "ended failed exit=3",

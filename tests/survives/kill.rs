@@ -68,19 +68,43 @@ async fn killed_right_after_the_alert_fired_it_does_not_fire_again() {
     assert_eq!(happened.alerts("resolved"), [fired.incident.unwrap()]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_while_the_script_runs_its_outcome_is_unknown_and_a_person_is_paged() {
-    let site = Site::new(RULE).await;
+/// Lets the lab come to where the script runs, and kills it there.
+async fn killed_while_the_script_runs(site: &Site) -> Load {
     site.write("data/hold", "");
-    let (lab, load) = slow(&site).await;
+    let (lab, load) = slow(site).await;
     site.made("data/starts").await;
-    first(&local(&site, Role::Admin).await, Stream::Outcomes, "ops.status.rollback.PARACHUTE")
-        .await;
+    let bus = local(site, Role::Admin).await;
+    first(&bus, Stream::Outcomes, "ops.status.rollback.PARACHUTE").await;
+    site.script().await;
     lab.kill().await;
+    load
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_the_script_runs_it_is_told_how_the_script_ended() {
+    let site = Site::new(RULE).await;
+    let load = killed_while_the_script_runs(&site).await;
+    let lab = site.lab().await;
+    std::fs::remove_file(site.path("data/hold")).unwrap();
+    let happened = told_once(&site, lab, load).await;
+    for state in ["succeeded", "recovered"] {
+        assert_eq!(happened.rollbacks(state).len(), 1, "{state}: {:#?}", happened.rollbacks);
+    }
+    let states: Vec<&str> = happened.outcomes.iter().map(|one| one.state.token()).collect();
+    assert_eq!(states, ["running", "succeeded"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_with_its_script_the_outcome_is_unknown_and_a_person_is_paged() {
+    let site = Site::new(RULE).await;
+    let load = killed_while_the_script_runs(&site).await;
+    let group = format!("-{}", site.script().await);
+    let killed = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+    assert!(killed.unwrap().success());
     let lab = site.lab().await;
     site.hook.until("hook", |body| action_state(body) == Some("unknown")).await;
-    // The script outlived us; now it ends, and what it did helps after all.
-    std::fs::remove_file(site.path("data/hold")).unwrap();
+    // Somebody looks, and cures it by hand.
+    site.write("data/cured", "");
     let happened = told_once(&site, lab, load).await;
     assert_eq!(happened.rollbacks("unknown").len(), 1, "{:#?}", happened.rollbacks);
     assert_eq!(happened.rollbacks("succeeded"), [""; 0]);

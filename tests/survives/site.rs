@@ -92,6 +92,34 @@ impl Site {
         tokio::time::timeout(PATIENCE, there).await.unwrap_or_else(|_| panic!("no {name}"));
     }
 
+    /// The process group of the script, once the agent's journal has it.
+    pub async fn script(&self) -> i64 {
+        let group = |line: String| {
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            (line["step"] == "spawned").then(|| line["group"].as_i64())?
+        };
+        let looking = async {
+            loop {
+                let found = self.lines("data/agent.journal").into_iter().rev().find_map(group);
+                match found {
+                    Some(found) => return found,
+                    None => tokio::time::sleep(ASK_EVERY).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("the script is started")
+    }
+
+    /// Waits until `ops` has logged a line with this text.
+    pub async fn logged(&self, text: &str) {
+        let looking = async {
+            while !self.lines("ops.log").iter().any(|line| line.contains(text)) {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("no {text:?}"));
+    }
+
     /// `ops` with `args` and the folders of this site.
     pub fn command(&self, args: &[&str], data: &str) -> Command {
         let mut command = ops(args);
@@ -270,8 +298,13 @@ impl Running {
     }
 
     /// Asks it to stop as an operator would.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub async fn stop(self) -> ExitStatus {
         signal(self.pid(), "TERM").await;
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("stops in time").unwrap()
     }
 }

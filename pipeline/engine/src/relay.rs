@@ -25,6 +25,11 @@ const BYTES_MAX: usize = 2 << 20;
 /// Most that go one by one, each after the ack of the one before: a batch would be slower (see `commit`).
 const SINGLY_MAX: usize = 5;
 
+/// Largest message that is relayed as it is: what wraps it must still fit the bus's usual 1 MiB.
+const MESSAGE_BYTES_MAX: usize = 512 << 10;
+/// How much of what is no JSON is kept, for people.
+const TEXT_BYTES_MAX: usize = 200;
+
 /// What a relay works with.
 #[derive(Clone)]
 pub(crate) struct Relay {
@@ -134,12 +139,17 @@ impl Relay {
         let (_, name, _) = lane.source(&self.subjects);
         let subject = std::str::from_utf8(&message.subject).ok()?;
         let target = lane.forward(&self.subjects, subject)?;
-        let body: &RawValue = match serde_json::from_slice(&message.payload) {
+        let stranger;
+        let body: &RawValue = match read(&message.payload) {
             Ok(body) => body,
-            Err(error) => {
+            // Whoever created the record has the command, whatever it says: the desk must hear of it.
+            Err(_) if self.subjects.claimed(subject).is_some() => {
+                stranger = as_text(&message.payload);
+                &stranger
+            }
+            Err(why) => {
                 let at = message.sequence;
-                self.register
-                    .trouble(format!("{subject}, sequence {at}: not JSON, left out: {error}"));
+                self.register.trouble(format!("{subject}, sequence {at}: left out: {why}"));
                 return None;
             }
         };
@@ -229,4 +239,17 @@ impl Relay {
             }
         }
     }
+}
+
+fn read(payload: &[u8]) -> Result<&RawValue, String> {
+    if payload.len() > MESSAGE_BYTES_MAX {
+        return Err(format!("{} bytes, at most {MESSAGE_BYTES_MAX}", payload.len()));
+    }
+    serde_json::from_slice(payload).map_err(|error| format!("not JSON: {error}"))
+}
+
+/// The beginning of what cannot be relayed as it is, as a JSON text: no record of ours looks like that.
+fn as_text(payload: &[u8]) -> Box<RawValue> {
+    let text = String::from_utf8_lossy(&payload[..payload.len().min(TEXT_BYTES_MAX)]);
+    serde_json::value::to_raw_value(&text).expect("a text is JSON")
 }

@@ -5,7 +5,7 @@ mod support;
 use bus::Stream;
 use bus::layout::Layout;
 use bus::memory::MemoryBus;
-use bus::{Bus, SharedBus};
+use bus::{Bus, Expect, Outgoing, SharedBus};
 use stages::wire::AlertState;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,5 +52,52 @@ async fn an_isolated_bad_sample_alerts_without_waiting_for_anything_else() {
     sample(&memory, METRIC, 5000.0).await;
     let alerts = alerts_until(&bus, AlertState::Fired).await;
     assert_eq!(alerts.last().unwrap().rule, "county_api");
+    drop(engine);
+}
+
+/// The next message of `stream` whose subject is `wanted`, with what it says.
+async fn next(bus: &SharedBus, stream: Stream, wanted: &str) -> serde_json::Value {
+    let mut reader = bus.read(stream, None, 1).await.unwrap();
+    let mut fetched = Vec::new();
+    within(wanted, async {
+        loop {
+            reader.next(&mut fetched).await.unwrap();
+            if let Some((_, body)) = said(&fetched).iter().find(|(subject, _)| subject == wanted) {
+                return serde_json::from_str(body).unwrap();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_no_json_is_heard_of() {
+    let (memory, bus) = memory(1).await;
+    let engine = start(&bus, 1, "ops-1").await;
+    for _ in 0..20 {
+        sample(&memory, METRIC, 1500.0).await;
+    }
+    let service = bus.clone();
+    let slow = tokio::spawn(async move {
+        loop {
+            sample(&*service, METRIC, 1500.0).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let command = next(&bus, Stream::Events, "ops.rollback.DOCKET_RULE.command").await;
+    let incident = command["incident"].as_str().unwrap();
+    // Longer than anything the bus would take once it is wrapped.
+    let mut payload = b"taken by jenkins \xff".to_vec();
+    payload.resize(1 << 20, b'"');
+    let claim = Outgoing {
+        subject: subjects().ledger("DOCKET_RULE", incident),
+        payload: payload.into(),
+        expect: Some(Expect { subject: None, sequence: 0 }),
+        ..Outgoing::default()
+    };
+    memory.publish(claim).await.unwrap();
+    let claimed = next(&bus, Stream::Events, "ops.rollback.DOCKET_RULE.claimed").await;
+    assert_eq!(claimed["detail"], "by somebody whose record cannot be read");
+    slow.abort();
     drop(engine);
 }

@@ -1,7 +1,9 @@
 //! Takes commands from the bus and sees to it that each is acknowledged only after its outcome is stored.
 
 use crate::execution::{Carried, Execution, Limits};
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
+use crate::run_folder::RunFolders;
+use crate::scripts::Scripts;
 use bus::{SharedBus, Stream, Work, WorkOptions, Worker};
 use futures::FutureExt;
 use stages::subject::{Subjects, escape};
@@ -78,10 +80,10 @@ pub struct Counters {
     pub in_flight: u64,
 }
 
-/// A running agent. Dropping it ends it at once, as a crash would; scripts then run on without it.
+/// A running agent. Dropping it ends it at once, as a crash would; scripts then run on, and the next agent with
+/// this journal tells how they end.
 #[derive(Debug)]
 pub struct Agent {
-    stop: CancellationToken,
     task: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
@@ -94,6 +96,10 @@ pub(crate) struct Shared {
     pub(crate) plans: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) limits: Limits,
+    pub(crate) runs: RunFolders,
+    /// Cancelled when no more commands are to be taken.
+    pub(crate) stop: CancellationToken,
+    pub(crate) scripts: Scripts,
     journal: Mutex<Journal>,
     busy: Mutex<BTreeSet<(String, String)>>,
     counters: Mutex<Counters>,
@@ -123,6 +129,10 @@ impl Agent {
         if let Err(source) = std::fs::read_dir(&plans_dir) {
             return Err(AgentError::Plans { path: plans_dir, source });
         }
+        let folder = std::path::absolute(&journal).unwrap_or_else(|_| journal.clone());
+        let runs = RunFolders::below(journal::beside(&folder, "runs"));
+        let journal = open_journal(journal).await?;
+        runs.keep(journal.unfinished().map(|(plan, fence)| runs.of(plan, fence)));
         let shared = Arc::new(Shared {
             bus,
             subjects,
@@ -131,26 +141,34 @@ impl Agent {
             // A script works in its plan's folder, where a relative path would mean something else.
             data: std::path::absolute(&data_dir).unwrap_or(data_dir),
             limits,
-            journal: Mutex::new(open_journal(journal).await?),
+            runs,
+            stop: CancellationToken::new(),
+            scripts: Scripts::default(),
+            journal: Mutex::new(journal),
             busy: Mutex::default(),
             counters: Mutex::default(),
             idle: Mutex::new(Some("they were not asked for yet".to_owned())),
         });
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(take(shared.clone(), stop.clone()));
-        Ok(Self { stop, task: Some(task), shared })
+        let task = tokio::spawn(take(shared.clone()));
+        Ok(Self { task: Some(task), shared })
     }
 
-    /// Takes no more commands, and returns when those it has are told. A script is not cut short: the caller
-    /// decides how long it waits.
+    /// Takes no more commands, and returns when the scripts that run have ended, each within its own time, and
+    /// that is told. Dropping this future is dropping the agent.
     pub async fn shutdown(mut self) {
-        self.stop.cancel();
-        if let Some(task) = &mut self.task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the agent did not end well");
+        self.shared.stop.cancel();
+        let Some(task) = &mut self.task else { return };
+        tokio::select! {
+            ended = &mut *task => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the agent did not end well");
+                }
+                self.task = None;
+            }
+            () = self.shared.scripts.all_told() => {
+                tracing::warn!("the bus does not take the last word of a rollback: the next start of this agent tells it");
+            }
         }
-        self.task = None;
     }
 
     /// What it has done so far.
@@ -197,7 +215,8 @@ async fn open_journal(path: PathBuf) -> Result<Journal, AgentError> {
 }
 
 /// Takes work until told to stop, then waits for what is in flight. Dropped, it drops all of it.
-async fn take(shared: Arc<Shared>, stop: CancellationToken) {
+async fn take(shared: Arc<Shared>) {
+    let stop = shared.stop.clone();
     let mut tasks = JoinSet::new();
     let mut worker: Option<Box<dyn Worker>> = None;
     while !stop.is_cancelled() {
@@ -270,6 +289,7 @@ async fn attend(shared: Arc<Shared>, work: Work) {
             lock(&shared.counters).left += 1;
             done(&work).await;
         }
+        Ok(Ok(Carried::HandedBack)) => later(&work, Duration::ZERO).await,
         Ok(Err(error)) => {
             tracing::error!(%error, "a command could not be carried to its outcome; it comes again");
             later(&work, AGAIN_AFTER).await;

@@ -1,6 +1,6 @@
 //! Carries one command from the bus to its outcome, from whatever point an earlier try left it at.
 //!
-//! Decide, then do: [`next`] compares ledger, journal and command and says what comes next; the rest does it.
+//! Decide, then do: [`next()`] compares ledger, journal and command and says what comes next; the rest does it.
 //! The order of the stores is the safety of it: claim (ledger), claimed (journal), started (ledger), kill
 //! switch, started (journal, synced), script, ended (journal, synced), ended (ledger), outcome, and the
 //! acknowledgement of the command last.
@@ -9,13 +9,13 @@ use crate::agent::Shared;
 use crate::folder::{self, Found, Refusal};
 use crate::journal::{Known, Line, Step};
 use crate::ledger::{Held, Holder, Ledger};
+use crate::next::{Ask, Next, next};
 use crate::patience::until_answered;
-use crate::script::{self, Ended, Finished, Run};
 use crate::{environment, freeze};
 use bus::{BusError, Outgoing};
 use bytes::Bytes;
 use stages::time::{Span, Time};
-use stages::wire::{Command, LedgerState, RollbackOutcome, RollbackState, SCHEMA};
+use stages::wire::{Command, EndCause, LedgerState, RollbackOutcome, RollbackState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -58,9 +58,6 @@ impl Limits {
     }
 }
 
-/// How long the word that the script runs may hold back the word that it ended.
-const ANNOUNCE_MAX: Duration = Duration::from_secs(2);
-
 /// What became of a command here.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Carried {
@@ -68,112 +65,15 @@ pub enum Carried {
     Told(RollbackState),
     /// Somebody else holds it.
     NotOurs(String),
-}
-
-/// What comes next for a command.
-#[derive(Clone, Debug, PartialEq)]
-enum Next {
-    /// Nobody has it: claim it.
-    Claim,
-    /// Ours and never started: start it. `started` where the ledger already says so.
-    Start { started: bool },
-    /// Started, no end known, but the plan may be run again.
-    StartAgain,
-    /// Over without (another) run.
-    Conclude(Box<RollbackOutcome>),
-    /// The ledger has the end; the outcome may not have been told.
-    Tell(Box<RollbackOutcome>),
-    /// Somebody else's.
-    Leave(String),
-}
-
-/// | ledger \ journal | nothing | claimed | started | ended |
-/// |---|---|---|---|---|
-/// | nothing | claim | claim | unknown | conclude |
-/// | ours, claimed | start | start | unknown | conclude |
-/// | ours, started | unknown | start | unknown, or again if idempotent | conclude |
-/// | ours, ended | tell by the ledger | same | same | tell by the journal |
-/// | another's | leave | leave | leave | leave |
-fn next(held: Option<&Held>, known: Option<&Known>, ask: &Ask<'_>) -> Next {
-    let state = match held.map(|held| &held.by) {
-        Some(Holder::Other(holder)) => return Next::Leave(holder.clone()),
-        Some(Holder::Us(state)) => Some(state),
-        None => None,
-    };
-    match (state, known) {
-        (Some(LedgerState::Cancelled | LedgerState::Expired), _) => {
-            Next::Leave("withdrawn".to_owned())
-        }
-        (Some(LedgerState::Ended { .. }), Some(Known::Ended(told))) => Next::Tell(told.clone()),
-        (
-            Some(LedgerState::Ended { outcome, exit_code }),
-            None | Some(Known::Claimed | Known::Started { .. }),
-        ) => Next::Tell(Box::new(RollbackOutcome {
-            exit_code: *exit_code,
-            ..ask.outcome(*outcome, "told by the ledger; this agent's journal has no more")
-        })),
-        (
-            None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
-            Some(Known::Ended(told)),
-        ) => Next::Conclude(told.clone()),
-        (None, None | Some(Known::Claimed)) => Next::Claim,
-        (Some(LedgerState::Claimed), None | Some(Known::Claimed)) => Next::Start { started: false },
-        (Some(LedgerState::Started { .. }), Some(Known::Claimed)) => Next::Start { started: true },
-        (Some(LedgerState::Started { .. }), None) => Next::Conclude(Box::new(ask.outcome(
-            RollbackState::Unknown,
-            "started before, but this agent's journal does not know it; look at the target",
-        ))),
-        (Some(LedgerState::Started { .. }), Some(Known::Started { starts, .. }))
-            if ask.command.idempotent && *starts < ask.starts_max =>
-        {
-            Next::StartAgain
-        }
-        (
-            None | Some(LedgerState::Claimed | LedgerState::Started { .. }),
-            Some(Known::Started { starts, group }),
-        ) => Next::Conclude(Box::new(ask.unknown(*starts, *group))),
-    }
-}
-
-/// What an outcome is made of.
-struct Ask<'a> {
-    command: &'a Command,
-    agent: &'a str,
-    starts_max: u32,
-}
-
-impl Ask<'_> {
-    fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
-        RollbackOutcome {
-            schema: SCHEMA,
-            plan: self.command.plan.clone(),
-            incident: self.command.incident.clone(),
-            agent: self.agent.to_owned(),
-            state,
-            detail: Some(detail.to_owned()),
-            exit_code: None,
-            output: None,
-            took: None,
-        }
-    }
-
-    fn unknown(&self, starts: u32, group: Option<i32>) -> RollbackOutcome {
-        let group = group.map_or(String::new(), |group| {
-            format!("; process group {group} of this agent's machine may still be running")
-        });
-        let times = if starts > 1 { format!(" (start {starts})") } else { String::new() };
-        let detail = format!(
-            "the agent died while the script ran{times}; nobody knows what it did, look at the target{group}"
-        );
-        self.outcome(RollbackState::Unknown, &detail)
-    }
+    /// The agent is ending and has not begun with it.
+    HandedBack,
 }
 
 /// One command at this agent.
 pub(crate) struct Execution {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) command: Command,
     ledger: Ledger,
-    command: Command,
 }
 
 impl Execution {
@@ -188,160 +88,145 @@ impl Execution {
             let held = self.ledger.read().await?;
             let known =
                 self.shared.journal().of(&self.command.plan, &self.command.incident).cloned();
+            let left = known.as_ref().and_then(|known| self.left(known));
             let sequence = held.as_ref().map_or(0, |held| held.sequence);
-            match (next(held.as_ref(), known.as_ref(), &self.ask()), held) {
+            match (next(held.as_ref(), known.as_ref(), left, &self.ask()), held) {
                 (Next::Leave(holder), _) => return Ok(Carried::NotOurs(holder)),
                 (Next::Tell(outcome), _) => return self.tell(*outcome).await,
-                (Next::Conclude(outcome), _) => return self.conclude(*outcome, sequence).await,
+                (Next::Conclude(outcome), _) => {
+                    let outcome = self.with_output(*outcome, known.as_ref());
+                    return self.conclude(outcome, sequence).await;
+                }
+                (Next::Claim, _) if self.shared.stop.is_cancelled() => {
+                    return Ok(Carried::HandedBack);
+                }
                 // Whatever the claim brought is read again from the top: it may be another's.
                 (Next::Claim, _) => self.claim().await?,
-                (Next::Start { started: true }, Some(held)) => return self.run(held).await,
-                (Next::Start { started: false } | Next::StartAgain, Some(held)) => {
-                    if let Some(outcome) = self.forbidden(&held) {
+                // One that is lost after all is looked at anew: nothing is left of it then.
+                (Next::Resume(left), _) => {
+                    if let Some(outcome) = self.resume(left).await {
                         return self.conclude(outcome, sequence).await;
                     }
-                    let state = LedgerState::Started { fence: sequence };
-                    match self.ledger.put(state.clone(), sequence).await? {
-                        Some(held) if held.by == Holder::Us(state) => return self.run(held).await,
-                        _ => {}
+                }
+                (Next::Start { claim }, Some(held)) => {
+                    let forbidden = claim.then(|| self.forbidden(&held)).flatten();
+                    if let Some(outcome) = forbidden {
+                        return self.conclude(outcome, sequence).await;
+                    }
+                    if let Some(held) = self.start(sequence).await? {
+                        return self.run(held, &self.first()).await;
                     }
                 }
-                (Next::Start { .. } | Next::StartAgain, None) => {
+                (Next::StartAgain(lost), Some(before)) => {
+                    if let Some(held) = self.start(sequence).await? {
+                        let lost = self.with_output(*lost, known.as_ref());
+                        return self.run(held, &self.again(&before, lost)).await;
+                    }
+                }
+                (Next::Start { .. } | Next::StartAgain(_), None) => {
                     unreachable!("only a held record is started")
                 }
             }
         }
     }
 
+    /// Says on the ledger that the script is about to be started, each time anew: the stamp tells how late it is.
+    async fn start(&self, sequence: u64) -> Result<Option<Held>, BusError> {
+        let state = LedgerState::Started { fence: sequence };
+        let held = self.ledger.put(state.clone(), sequence).await?;
+        Ok(held.filter(|held| held.by == Holder::Us(state)))
+    }
+
+    fn first(&self) -> Start {
+        let within = span(self.shared.limits.start_within);
+        Start { until: self.command.not_after.plus(within), lost: None }
+    }
+
+    /// As long as the desk waits for the end of the last start, it waits for another one as well. After that
+    /// people were told that nobody knows, and may be at it.
+    fn again(&self, before: &Held, lost: RollbackOutcome) -> Start {
+        let within = span(self.shared.limits.start_within);
+        Start { until: before.time.plus(self.command.timeout).plus(within), lost: Some(lost) }
+    }
+
     async fn claim(&self) -> Result<(), BusError> {
         if let Err(why) = self.prepare() {
             // Another agent may have what we lack.
             if why.depends_on_agent {
-                tokio::time::sleep(self.shared.limits.yield_for).await;
+                let yielding = tokio::time::sleep(self.shared.limits.yield_for);
+                tokio::select! {
+                    () = yielding => {}
+                    () = self.shared.stop.cancelled() => return Ok(()),
+                }
             }
         }
         self.ledger.put(LedgerState::Claimed, 0).await?;
         Ok(())
     }
 
-    /// What forbids to start a claim that is ours, judged before anything is started.
+    /// What forbids to start a claim that is ours, judged before anything was started; `held` is the claim.
     fn forbidden(&self, held: &Held) -> Option<RollbackOutcome> {
         if held.time > self.command.not_after {
             let late = held.time.since(self.command.not_after);
-            return Some(self.outcome(
-                RollbackState::Expired,
-                &format!("late: claimed {late} after the command's not_after"),
-            ));
+            let detail = format!("late: claimed {late} after the command's not_after");
+            return Some(self.outcome(RollbackState::Expired, EndCause::ClaimedLate, &detail));
         }
-        self.prepare().err().map(|why| self.outcome(RollbackState::Failed, &why.text))
+        self.prepare().err().map(|why| self.not_run(why.cause, &why.text).after(None))
     }
 
     /// Starts the script and follows it to its end. The ledger says `started` as `held`.
-    async fn run(&self, held: Held) -> Result<Carried, BusError> {
+    async fn run(&self, held: Held, start: &Start) -> Result<Carried, BusError> {
         let sequence = held.sequence;
-        let asked = Instant::now();
-        let frozen = freeze::read(&self.shared.bus, &self.shared.subjects).await?;
-        if let Some(why) = frozen {
-            return self.conclude(self.outcome(RollbackState::Failed, &why), sequence).await;
-        }
-        let limit = self.command.not_after.plus(span(self.shared.limits.start_within));
-        if held.time > limit || asked.elapsed() > self.shared.limits.start_within {
-            let late =
-                self.outcome(RollbackState::Expired, "late: claimed in time, but not started");
-            return self.conclude(late, sequence).await;
-        }
-        let fence = match &held.by {
-            Holder::Us(LedgerState::Started { fence }) => *fence,
-            _ => sequence,
+        let outcome = match self.ready(&held, start).await? {
+            Ok((found, fence)) => self.execute(found, fence).await,
+            Err(not_run) => Err(not_run),
         };
-        let found = match self.prepare() {
-            Ok(found) => found,
-            Err(why) => {
-                let failed = self.outcome(RollbackState::Failed, &why.text);
-                return self.conclude(failed, sequence).await;
-            }
-        };
-        if let Err(error) = self.record(Step::Started { fence }) {
-            let detail = format!("not started: the agent's journal cannot be written: {error}");
-            let failed = self.outcome(RollbackState::Failed, &detail);
-            return self.conclude(failed, sequence).await;
-        }
-        let outcome = self.execute(found, fence).await;
+        let lost = start.lost.clone();
+        let outcome = outcome.unwrap_or_else(|not_run| not_run.after(lost));
         self.conclude(outcome, sequence).await
     }
 
-    async fn execute(&self, found: Found, fence: u64) -> RollbackOutcome {
-        let limits = &self.shared.limits;
-        let run = Run {
-            found,
-            variables: environment::variables(&self.command, fence, &self.shared.data),
-            timeout: self.command.timeout.as_std(),
-            stop_grace: limits.stop_grace,
-            output_bytes_max: limits.output_bytes_max,
+    /// The last moment before a start: what is to be run under which fence, or why it is not run after all.
+    async fn ready(
+        &self,
+        held: &Held,
+        start: &Start,
+    ) -> Result<Result<(Found, u64), NotRun>, BusError> {
+        let asked = Instant::now();
+        let frozen = freeze::read(&self.shared.bus, &self.shared.subjects).await?;
+        if let Some(why) = frozen {
+            return Ok(Err(self.not_run(EndCause::Frozen, &why)));
+        }
+        if held.time > start.until || asked.elapsed() > self.shared.limits.start_within {
+            let why = match start.lost {
+                None => "late: claimed in time, but not started",
+                Some(_) => "late: too long after its last start",
+            };
+            let late = self.outcome(RollbackState::Expired, EndCause::StartedLate, why);
+            return Ok(Err(NotRun(Box::new(late))));
+        }
+        let fence = match &held.by {
+            Holder::Us(LedgerState::Started { fence }) => *fence,
+            _ => held.sequence,
         };
-        tracing::info!(
-            plan = self.command.plan,
-            incident = self.command.incident,
-            script = self.command.script,
-            fence,
-            "starting the rollback script"
-        );
-        let running = match script::start(run).await {
-            Ok(running) => running,
+        let found = match self.prepare() {
+            Ok(found) => found,
+            Err(why) => return Ok(Err(self.not_run(why.cause, &why.text))),
+        };
+        Ok(match self.record(Step::Started { fence }) {
+            Ok(()) => Ok((found, fence)),
             Err(error) => {
-                let detail = format!("script {:?} cannot be started: {error}", self.command.script);
-                return self.outcome(RollbackState::Failed, &detail);
+                let why = format!("not started: the agent's journal cannot be written: {error}");
+                Err(self.not_run(EndCause::JournalUnwritable, &why))
             }
-        };
-        let group = running.group();
-        let follow = async {
-            if let Err(error) = self.record(Step::Spawned { group }) {
-                tracing::error!(%error, "cannot write the process group to the journal");
-            }
-            let outcome = self.ended(running.finish().await);
-            // On disk before anybody is told: a crash from here on repeats the telling, not the script.
-            self.record_end(&outcome);
-            outcome
-        };
-        let announce = tokio::time::timeout(ANNOUNCE_MAX, self.announce());
-        let (outcome, _) = tokio::join!(follow, announce);
-        outcome
-    }
-
-    async fn announce(&self) {
-        let running = RollbackOutcome { detail: None, ..self.outcome(RollbackState::Running, "") };
-        if let Err(error) = self.publish(&running).await {
-            tracing::warn!(%error, "cannot say that the script runs");
-        }
-    }
-
-    fn ended(&self, finished: Finished) -> RollbackOutcome {
-        let (state, detail, exit_code) = match finished.ended {
-            Ended::Exited(0) => (RollbackState::Succeeded, None, Some(0)),
-            Ended::Exited(code) => {
-                (RollbackState::Failed, Some(format!("exit code {code}")), Some(code))
-            }
-            Ended::Signalled(signal) => {
-                (RollbackState::Failed, Some(format!("killed by signal {signal}")), None)
-            }
-            Ended::TimedOut => {
-                let detail = format!("stopped after {}", self.command.timeout);
-                (RollbackState::TimedOut, Some(detail), None)
-            }
-        };
-        RollbackOutcome {
-            detail,
-            exit_code,
-            output: Some(finished.output),
-            took: Some(span(finished.took)),
-            ..self.outcome(state, "")
-        }
+        })
     }
 
     /// Stores the end: journal, ledger, outcome. Each may be there already.
     async fn conclude(&self, outcome: RollbackOutcome, expected: u64) -> Result<Carried, BusError> {
         self.record_end(&outcome);
-        let end = LedgerState::Ended { outcome: outcome.state, exit_code: outcome.exit_code };
+        let RollbackOutcome { state, exit_code, cause, .. } = outcome;
+        let end = LedgerState::Ended { outcome: state, exit_code, cause };
         match self.ledger.put(end.clone(), expected).await? {
             Some(Held { by: Holder::Us(state), .. }) if state == end => {}
             other => tracing::error!(
@@ -361,13 +246,14 @@ impl Execution {
             incident = outcome.incident,
             script = self.command.script,
             state = outcome.state.token(),
+            cause = ?outcome.cause,
             detail = outcome.detail,
             "rollback ended"
         );
         Ok(Carried::Told(outcome.state))
     }
 
-    async fn publish(&self, outcome: &RollbackOutcome) -> Result<(), BusError> {
+    pub(crate) async fn publish(&self, outcome: &RollbackOutcome) -> Result<(), BusError> {
         let payload = Bytes::from(serde_json::to_vec(outcome).expect("an outcome is JSON"));
         let subject = self.shared.subjects.status_rollback(&self.command.plan);
         let id = format!(
@@ -382,47 +268,87 @@ impl Execution {
 
     /// Everything about the command and the plan's folder that can be checked without starting anything.
     fn prepare(&self) -> Result<Found, Unready> {
-        environment::check(&self.command)
-            .map_err(|text| Unready { text, depends_on_agent: false })?;
+        environment::check(&self.command).map_err(|text| Unready {
+            cause: EndCause::CommandRefused,
+            text,
+            depends_on_agent: false,
+        })?;
         folder::find(&self.shared.plans, &self.command.plan, &self.command.script).map_err(|why| {
             let by_name = matches!(why, Refusal::PlanName(_) | Refusal::ScriptName(_));
-            Unready { text: why.to_string(), depends_on_agent: !by_name }
+            Unready { cause: why.cause(), text: why.to_string(), depends_on_agent: !by_name }
         })
     }
 
-    fn ask(&self) -> Ask<'_> {
+    pub(crate) fn ask(&self) -> Ask<'_> {
         let starts_max = self.shared.limits.starts_max;
         Ask { command: &self.command, agent: &self.shared.name, starts_max }
     }
 
-    fn outcome(&self, state: RollbackState, detail: &str) -> RollbackOutcome {
-        self.ask().outcome(state, detail)
+    pub(crate) fn outcome(
+        &self,
+        state: RollbackState,
+        cause: impl Into<Option<EndCause>>,
+        detail: &str,
+    ) -> RollbackOutcome {
+        self.ask().outcome(state, cause.into(), detail)
     }
 
-    fn record(&self, step: Step) -> std::io::Result<()> {
+    pub(crate) fn not_run(&self, cause: EndCause, detail: &str) -> NotRun {
+        NotRun(Box::new(self.outcome(RollbackState::Failed, cause, detail)))
+    }
+
+    pub(crate) fn record(&self, step: Step) -> std::io::Result<()> {
         let (plan, incident) = (self.command.plan.clone(), self.command.incident.clone());
         self.shared.journal().record(Line { at: wall_clock(), plan, incident, step })
     }
 
-    fn record_end(&self, outcome: &RollbackOutcome) {
+    /// Once the end is in the journal, what the run left on disk is of no more use.
+    pub(crate) fn record_end(&self, outcome: &RollbackOutcome) {
         let known = self.shared.journal().of(&outcome.plan, &outcome.incident).cloned();
         if matches!(known, Some(Known::Ended(_))) {
             return;
         }
-        if let Err(error) = self.record(Step::Ended { outcome: Box::new(outcome.clone()) }) {
-            tracing::error!(%error, "cannot write the outcome to the journal; telling it all the same");
+        match (self.record(Step::Ended { outcome: Box::new(outcome.clone()) }), known) {
+            (Ok(()), Some(Known::Started { fence, .. })) => self.folder(fence).remove(),
+            (Ok(()), _) => {}
+            (Err(error), _) => {
+                tracing::error!(%error, "cannot write the outcome to the journal; telling it all the same");
+            }
         }
+    }
+}
+
+/// A start that is due.
+struct Start {
+    /// The ledger's stamp of it may not be later.
+    until: Time,
+    /// What an earlier start, whose end nobody knows, leaves to tell if this one does not happen.
+    lost: Option<RollbackOutcome>,
+}
+
+/// What there is to tell where the script was not started.
+pub(crate) struct NotRun(Box<RollbackOutcome>);
+
+impl NotRun {
+    /// The outcome where a start before this one is `lost`: a script that may have run is never said not to have.
+    /// What stands in the way of running it again leaves its outcome unknown.
+    pub(crate) fn after(self, lost: Option<RollbackOutcome>) -> RollbackOutcome {
+        let Some(lost) = lost else { return *self.0 };
+        let [before, why] = [&lost, &*self.0].map(|it| it.detail.as_deref().unwrap_or_default());
+        let detail = Some(format!("{before}; not run again: {why}"));
+        RollbackOutcome { detail, ..lost }
     }
 }
 
 /// Why a command cannot be run here.
 struct Unready {
+    cause: EndCause,
     text: String,
     /// Another agent might be able to.
     depends_on_agent: bool,
 }
 
-fn span(duration: Duration) -> Span {
+pub(crate) fn span(duration: Duration) -> Span {
     Span(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }
 

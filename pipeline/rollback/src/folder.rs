@@ -4,6 +4,7 @@
 //! loaded: a plan is the exact name of a folder, a script the plain name of a file in it, and after all links are
 //! followed both must still lie where they claim to lie.
 
+use stages::wire::EndCause;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,21 @@ pub enum Refusal {
         /// What the system said.
         why: String,
     },
+}
+
+impl Refusal {
+    /// Its word for machines.
+    pub fn cause(&self) -> EndCause {
+        match self {
+            Self::PlanName(_) | Self::ScriptName(_) | Self::Escapes(_) | Self::NotAFile(_) => {
+                EndCause::PlanRefused
+            }
+            Self::UnknownPlan(_) => EndCause::UnknownPlan,
+            Self::MissingScript { .. } => EndCause::MissingScript,
+            Self::NotExecutable(_) => EndCause::NotExecutable,
+            Self::Unreadable { .. } => EndCause::PlanUnreadable,
+        }
+    }
 }
 
 /// A script that may be started.

@@ -7,6 +7,7 @@
 //! A run leaves at most four lines, 9 KiB with the longest output. At [`RUNS_KEPT`] runs the file is therefore
 //! below 9 MiB; when it is opened with more than twice as many, the older ones are dropped.
 
+use crate::process::Process;
 use serde::{Deserialize, Serialize};
 use stages::time::Time;
 use stages::wire::RollbackOutcome;
@@ -46,11 +47,8 @@ pub enum Step {
         /// Given to the script.
         fence: u64,
     },
-    /// It has this process group.
-    Spawned {
-        /// Number of the group.
-        group: i32,
-    },
+    /// It runs as this process.
+    Spawned(Process),
     /// It is over, with this to tell.
     Ended {
         /// What is to be published.
@@ -67,8 +65,10 @@ pub enum Known {
     Started {
         /// How often; more than once only where the plan is idempotent.
         starts: u32,
-        /// The newest process group, where it was written down.
-        group: Option<i32>,
+        /// Given to the newest; 0 where that line was lost.
+        fence: u64,
+        /// The newest process, where it was written down.
+        process: Option<Process>,
     },
     /// Over.
     Ended(Box<RollbackOutcome>),
@@ -126,6 +126,14 @@ impl Journal {
         self.known.get(&(plan.to_owned(), incident.to_owned()))
     }
 
+    /// Plan and fence of every run that was started and whose end is not known.
+    pub fn unfinished(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.known.iter().filter_map(|((plan, _), known)| match known {
+            Known::Started { fence, .. } => Some((plan.as_str(), *fence)),
+            Known::Claimed | Known::Ended(_) => None,
+        })
+    }
+
     /// Writes a line and waits until it is on disk.
     ///
     /// # Errors
@@ -149,18 +157,18 @@ impl Journal {
         let after = match (before, line.step) {
             (Some(Known::Ended(outcome)), _) => Known::Ended(outcome),
             (_, Step::Ended { outcome }) => Known::Ended(outcome),
-            (Some(Known::Started { starts, .. }), Step::Started { .. }) => {
-                Known::Started { starts: starts + 1, group: None }
+            (Some(Known::Started { starts, .. }), Step::Started { fence }) => {
+                Known::Started { starts: starts + 1, fence, process: None }
             }
-            (None | Some(Known::Claimed), Step::Started { .. }) => {
-                Known::Started { starts: 1, group: None }
+            (None | Some(Known::Claimed), Step::Started { fence }) => {
+                Known::Started { starts: 1, fence, process: None }
             }
-            (Some(Known::Started { starts, .. }), Step::Spawned { group }) => {
-                Known::Started { starts, group: Some(group) }
+            (Some(Known::Started { starts, fence, .. }), Step::Spawned(process)) => {
+                Known::Started { starts, fence, process: Some(process) }
             }
             // The line before it was lost: what matters is that something was started.
-            (None | Some(Known::Claimed), Step::Spawned { group }) => {
-                Known::Started { starts: 1, group: Some(group) }
+            (None | Some(Known::Claimed), Step::Spawned(process)) => {
+                Known::Started { starts: 1, fence: 0, process: Some(process) }
             }
             (Some(started @ Known::Started { .. }), Step::Claimed { .. }) => started,
             (None | Some(Known::Claimed), Step::Claimed { .. }) => Known::Claimed,
@@ -216,7 +224,8 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// A path of its own for something that belongs to the journal at `path`.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
@@ -235,16 +244,21 @@ mod tests {
     fn what_was_recorded_is_known_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/journal");
+        let process = Process::of(42);
         let mut journal = Journal::open(&path).unwrap();
         journal.record(line("a", Step::Claimed { fence: 7 })).unwrap();
         journal.record(line("b", Step::Claimed { fence: 8 })).unwrap();
         journal.record(line("b", Step::Started { fence: 8 })).unwrap();
-        journal.record(line("b", Step::Spawned { group: 42 })).unwrap();
+        journal.record(line("b", Step::Spawned(process.clone()))).unwrap();
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         assert_eq!(journal.of("PLAN", "a"), Some(&Known::Claimed));
-        assert_eq!(journal.of("PLAN", "b"), Some(&Known::Started { starts: 1, group: Some(42) }));
+        assert_eq!(
+            journal.of("PLAN", "b"),
+            Some(&Known::Started { starts: 1, fence: 8, process: Some(process) })
+        );
         assert_eq!(journal.of("PLAN", "c"), None);
+        assert_eq!(journal.unfinished().collect::<Vec<_>>(), [("PLAN", 8)]);
     }
 
     #[test]
@@ -261,7 +275,21 @@ mod tests {
         drop(journal);
         let journal = Journal::open(&path).unwrap();
         assert_eq!(journal.of("PLAN", "a"), Some(&Known::Claimed));
-        assert_eq!(journal.of("PLAN", "b"), Some(&Known::Started { starts: 1, group: None }));
+        assert_eq!(
+            journal.of("PLAN", "b"),
+            Some(&Known::Started { starts: 1, fence: 8, process: None })
+        );
+    }
+
+    #[test]
+    fn a_journal_from_before_processes_had_a_birth_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let text = r#"{"at":"2026-01-01T00:00:00Z","plan":"PLAN","incident":"a","step":"spawned","group":42}"#;
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+        let process = Some(Process { group: 42, birth: None });
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.of("PLAN", "a"), Some(&Known::Started { starts: 1, fence: 0, process }));
     }
 
     #[test]

@@ -1,32 +1,34 @@
-//! Runs one script: own process group, bounded time, bounded output.
+//! Runs one script: own process group, bounded time, output in a file.
 //!
-//! Standard output and error share one pipe that is always read, so a script can neither block on it nor fill
-//! memory; only the newest bytes are kept. When the time is up the whole group is told to stop (TERM), and what
-//! is left of it after a grace is killed, grandchildren included. A process that left the group by itself
-//! (`setsid`) is out of reach. After the script itself has ended nobody waits for what it left in the
-//! background: a restarted service may keep the pipe open for ever.
+//! Between the agent and the script stands a few lines of shell (`runner.sh`), which write down how the script
+//! ended: only a parent is told that, and the agent may not be there any more. So a script outlives its agent
+//! undisturbed, and the next agent finds it still running ([`Running::found`]) or finds its end. Only the newest
+//! bytes of the output are kept on disk as long as an agent looks after it.
+//!
+//! When the time is up the whole group is told to stop (TERM), and what is left of it after a grace is killed,
+//! grandchildren included; while no agent is there, nobody keeps the time. A process that left the group by itself
+//! (`setsid`) is out of reach. After the script itself has ended nobody waits for what it left in the background.
 
 use crate::folder::Found;
+use crate::process::Process;
+use crate::run_folder::{End, RunFolder};
 use crate::tail::Tail;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-/// How often a group that was told to stop is looked at.
+/// How often a group that was told to stop is looked at, and a process that is not our child.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long output already written is collected after the script has ended.
-const DRAIN_MAX: Duration = Duration::from_millis(250);
-/// A file still being written cannot be started; whoever writes it is given this long.
-const BUSY_TRIES: u32 = 20;
-const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// How often room of the output is given back. A script that writes a gigabyte a second has 100 MB on disk.
+const RELEASE_EVERY: Duration = Duration::from_millis(100);
+/// The shell that runs the script, and what it is told. The script is an argument, never part of the text.
+const SHELL: &str = "/bin/sh";
+const RUNNER: &str = include_str!("runner.sh");
 
 /// What to run and within which bounds.
 #[derive(Debug)]
@@ -35,6 +37,15 @@ pub struct Run {
     pub found: Found,
     /// All of its environment.
     pub variables: Vec<(&'static str, String)>,
+    /// Where it leaves its output and its end.
+    pub folder: RunFolder,
+    /// Bounds.
+    pub bounds: Bounds,
+}
+
+/// Bounds of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
     /// How long it may run.
     pub timeout: Duration,
     /// How long it may take to stop when told to.
@@ -46,12 +57,16 @@ pub struct Run {
 /// How a script ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// By itself, with this exit code.
+    /// By itself, with this exit code; 128 and more where a signal ended it.
     Exited(i32),
-    /// By this signal, which was not ours.
+    /// The shell around it was ended by this signal, which was not ours.
     Signalled(i32),
+    /// The system would not start it; the output says why.
+    Refused,
     /// It ran too long and was stopped.
     TimedOut,
+    /// It runs no longer, and nothing says how it ended.
+    Lost,
 }
 
 /// A script that ended.
@@ -61,139 +76,156 @@ pub struct Finished {
     pub ended: Ended,
     /// End of what it wrote.
     pub output: String,
-    /// How long it ran.
-    pub took: Duration,
+    /// How long it ran, where that was seen.
+    pub took: Option<Duration>,
 }
 
-/// A script that runs.
+/// A script that runs, or whose end was not heard of yet.
 #[derive(Debug)]
 pub struct Running {
-    child: Child,
-    group: Pid,
-    pipe: Option<pipe::Receiver>,
+    watched: Watched,
+    folder: RunFolder,
     tail: Tail,
-    started: Instant,
-    timeout: Duration,
-    stop_grace: Duration,
+    bounds: Bounds,
+    /// How long it had run when it was found.
+    before: Duration,
+    since: Instant,
+}
+
+/// What is waited for.
+#[derive(Debug)]
+enum Watched {
+    /// Our own child.
+    Child(Child, Process),
+    /// That of an agent before us; none where it has ended.
+    Orphan(Option<Process>),
 }
 
 /// Starts a script.
 ///
 /// # Errors
-/// What the system says: not a program, out of processes, ...
-pub async fn start(run: Run) -> io::Result<Running> {
-    let mut tries = 0;
-    let (child, reader) = loop {
-        match spawn(&run) {
-            Err(error)
-                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
-            {
-                tries += 1;
-                sleep(BUSY_WAIT).await;
-            }
-            other => break other?,
-        }
-    };
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    let group = Pid::from_raw(id.expect("a child that was not waited for has its id"));
-    Ok(Running {
-        child,
-        group,
-        pipe: Some(pipe::Receiver::from_owned_fd(reader)?),
-        tail: Tail::new(run.output_bytes_max),
-        started: Instant::now(),
-        timeout: run.timeout,
-        stop_grace: run.stop_grace,
-    })
-}
-
-fn spawn(run: &Run) -> io::Result<(Child, OwnedFd)> {
-    let (reader, writer) = io::pipe()?;
-    // The command, and with it our copies of the writing end, ends with this function: the end of the pipe is
-    // then the end of the script and its children.
-    let child = Command::new(&run.found.script)
+/// What the system says: no disk, out of processes, ...
+pub fn start(run: Run) -> io::Result<Running> {
+    let output = run.folder.create()?;
+    let child = Command::new(SHELL)
+        .args(["-c", RUNNER, "ops-run"])
+        .args([&run.found.script, &run.folder.end_file(), &run.folder.output()])
         .current_dir(&run.found.folder)
         .env_clear()
         .envs(run.variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .process_group(0)
         .spawn()?;
-    Ok((child, reader.into()))
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    let process = Process::of(id.expect("a child that was not waited for has its id"));
+    let watched = Watched::Child(child, process);
+    Ok(Running::new(watched, run.folder, run.bounds, Duration::ZERO))
 }
 
 impl Running {
-    /// Its process group, for people who must look after an orphan.
-    pub fn group(&self) -> i32 {
-        self.group.as_raw()
+    /// A script that an agent before us has started: it runs as `process`, or its end is in its folder.
+    pub fn found(process: Option<Process>, folder: RunFolder, bounds: Bounds) -> Self {
+        let before = process.as_ref().map_or(Duration::ZERO, Process::age);
+        Self::new(Watched::Orphan(process), folder, bounds, before)
+    }
+
+    fn new(watched: Watched, folder: RunFolder, bounds: Bounds, before: Duration) -> Self {
+        let tail = Tail::of(folder.output(), bounds.output_bytes_max);
+        Self { watched, folder, tail, bounds, before, since: Instant::now() }
+    }
+
+    /// What finds it again.
+    pub fn process(&self) -> Option<&Process> {
+        match &self.watched {
+            Watched::Child(_, process) => Some(process),
+            Watched::Orphan(process) => process.as_ref(),
+        }
     }
 
     /// Waits for its end, and makes one when its time is up.
     pub async fn finish(mut self) -> Finished {
-        let deadline = sleep(self.timeout);
+        let seen = self.process().is_some();
+        let deadline = sleep(self.bounds.timeout.saturating_sub(self.before));
         tokio::pin!(deadline);
+        let mut release = interval(RELEASE_EVERY);
+        release.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = loop {
             tokio::select! {
-                status = self.child.wait() => break ended(status),
-                () = read(&mut self.pipe, &mut self.tail) => {}
+                biased;
+                ended = self.watched.ended() => break self.read_end(ended),
                 () = &mut deadline => {
                     self.stop().await;
                     break Ended::TimedOut;
                 }
+                _ = release.tick() => self.tail.release(),
             }
         };
-        let took = self.started.elapsed();
-        let drain = async {
-            while self.pipe.is_some() {
-                read(&mut self.pipe, &mut self.tail).await;
-            }
-        };
-        // Whether all was read or the time is up: what came so far is kept.
-        let _ = timeout(DRAIN_MAX, drain).await;
-        Finished { ended, output: self.tail.text(), took }
+        let took = seen.then(|| self.before + self.since.elapsed());
+        let output = self.tail.text().unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %self.folder.path().display(), "the output cannot be read");
+            String::new()
+        });
+        Finished { ended, output, took }
+    }
+
+    /// What the folder says, else what was seen.
+    fn read_end(&self, seen: Ended) -> Ended {
+        match self.folder.end() {
+            Some(End::Exited(code)) => Ended::Exited(code),
+            Some(End::Refused) => Ended::Refused,
+            None => seen,
+        }
     }
 
     /// Tells the group to stop, and kills what is left of it after the grace.
     async fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
-        let until = Instant::now() + self.stop_grace;
-        let mut reaped = false;
-        while Instant::now() < until && !(reaped && self.group_is_gone()) {
+        let until = Instant::now() + self.bounds.stop_grace;
+        let mut over = false;
+        while Instant::now() < until && !(over && self.group_is_gone()) {
             let look = (Instant::now() + LOOK_EVERY).min(until);
             tokio::select! {
-                _ = self.child.wait(), if !reaped => reaped = true,
-                () = read(&mut self.pipe, &mut self.tail) => {}
+                _ = self.watched.ended(), if !over => over = true,
                 () = sleep_until(look) => {}
             }
         }
         self.signal(Signal::SIGKILL);
-        if let Err(error) = self.child.wait().await {
-            tracing::error!(%error, group = self.group.as_raw(), "cannot wait for a killed script");
-        }
+        self.watched.ended().await;
+    }
+
+    fn group(&self) -> Option<Pid> {
+        self.process().map(|process| Pid::from_raw(process.group))
     }
 
     fn group_is_gone(&self) -> bool {
-        killpg(self.group, None).is_err()
+        self.group().is_none_or(|group| killpg(group, None).is_err())
     }
 
     fn signal(&self, signal: Signal) {
+        let Some(group) = self.group() else { return };
         // ESRCH: the group is gone already, which is what is wanted.
-        if let Err(error) = killpg(self.group, signal)
+        if let Err(error) = killpg(group, signal)
             && error != nix::errno::Errno::ESRCH
         {
-            tracing::error!(%error, group = self.group.as_raw(), %signal, "cannot signal a script");
+            tracing::error!(%error, %group, %signal, "cannot signal a script");
         }
     }
 }
 
-/// Takes what is there, closes the pipe at its end; for ever pending once closed.
-async fn read(pipe: &mut Option<pipe::Receiver>, tail: &mut Tail) {
-    let Some(open) = pipe else { return std::future::pending().await };
-    let mut buffer = [0_u8; 16 * 1024];
-    match open.read(&mut buffer).await {
-        Ok(0) | Err(_) => *pipe = None,
-        Ok(bytes) => tail.push(&buffer[..bytes]),
+impl Watched {
+    /// Waits for the end of the process; again at once where that was seen before.
+    async fn ended(&mut self) -> Ended {
+        match self {
+            Self::Child(child, _) => ended(child.wait().await),
+            Self::Orphan(process) => {
+                while process.as_ref().is_some_and(Process::runs) {
+                    sleep(LOOK_EVERY).await;
+                }
+                Ended::Lost
+            }
+        }
     }
 }
 
@@ -205,7 +237,7 @@ fn ended(status: io::Result<ExitStatus>) -> Ended {
         },
         Err(error) => {
             tracing::error!(%error, "cannot wait for a script");
-            Ended::Signalled(0)
+            Ended::Lost
         }
     }
 }

@@ -9,9 +9,9 @@ use bus::accounts::Role;
 use bus::jetstream::JetStream;
 use bus::layout::Layout;
 use bus::server::{LocalServer, ServerOptions};
-use lab::{Lab, made};
+use lab::{Lab, kill_group, made};
 use rollback::{Agent, AgentOptions};
-use stages::wire::{LedgerState, RollbackState};
+use stages::wire::{EndCause, LedgerState, RollbackState};
 use std::fs;
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -71,31 +71,54 @@ fn process(server: &LocalServer, lab: &Lab) -> Child {
         .unwrap()
 }
 
-#[tokio::test]
-async fn an_agent_killed_while_the_script_runs_leaves_an_unknown_outcome() {
-    let (server, lab, _data) = server().await;
+/// Lets an agent of its own process start a script, and kills it while that runs; the script's process group.
+async fn kill_while_running(server: &LocalServer, lab: &Lab) -> i32 {
     let script = "#!/bin/sh\necho start >> \"$OPS_DATA/starts\"\n\
-        while [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\ntouch \"$OPS_DATA/end\"\n";
+        while [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\necho done\n";
     lab.script("run.sh", script, 0o755);
-    let mut first = process(&server, &lab);
+    let mut agent = process(server, lab);
     lab.order(&lab.command("i1")).await;
     lab.running("i1").await;
     made(&lab.data("starts")).await;
-    first.kill().unwrap();
-    first.wait().unwrap();
+    let group = lab.spawned(AGENT).await;
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    group
+}
+
+#[tokio::test]
+async fn an_agent_killed_while_the_script_runs_comes_back_to_its_end() {
+    let (server, lab, _data) = server().await;
+    kill_while_running(&server, &lab).await;
+    let mut second = process(&server, &lab);
+    fs::write(lab.data("go"), "").unwrap();
+    let outcome = lab.end("i1").await;
+    assert_eq!((outcome.state, outcome.exit_code), (RollbackState::Succeeded, Some(0)));
+    assert_eq!(outcome.output.as_deref(), Some("done\n"));
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert_eq!(fs::read_to_string(lab.data("starts")).unwrap().lines().count(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_killed_with_its_script_leaves_an_unknown_outcome() {
+    let (server, lab, _data) = server().await;
+    kill_group(kill_while_running(&server, &lab).await);
     let mut second = process(&server, &lab);
     let outcome = lab.end("i1").await;
-    assert_eq!(outcome.state, RollbackState::Unknown);
-    assert!(outcome.detail.unwrap().contains("may still be running"));
-    // The orphan ends by itself; another command runs meanwhile.
+    assert_eq!((outcome.state, outcome.cause), (RollbackState::Unknown, Some(EndCause::AgentDied)));
     fs::write(lab.data("go"), "").unwrap();
-    made(&lab.data("end")).await;
     lab.order(&lab.command("i2")).await;
     assert_eq!(lab.end("i2").await.state, RollbackState::Succeeded);
     second.kill().unwrap();
     second.wait().unwrap();
     assert_eq!(fs::read_to_string(lab.data("starts")).unwrap().lines().count(), 2);
-    let ended = LedgerState::Ended { outcome: RollbackState::Unknown, exit_code: None };
+    let ended = LedgerState::Ended {
+        outcome: RollbackState::Unknown,
+        exit_code: None,
+        cause: Some(EndCause::AgentDied),
+    };
     assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
     server.stop().await;
 }

@@ -6,10 +6,11 @@ mod lab;
 
 use bus::Stream;
 use lab::{Lab, limits, made};
-use rollback::{Agent, AgentError, AgentOptions};
+use rollback::Agent;
 use stages::time::{Span, Time};
-use stages::wire::{LedgerState, RollbackState};
+use stages::wire::{EndCause, LedgerState, RollbackState};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// What the plan's script is in most tests.
@@ -28,6 +29,11 @@ async fn end_of(
     outcome
 }
 
+/// What machines are told.
+fn ended(outcome: &stages::wire::RollbackOutcome) -> (RollbackState, Option<EndCause>) {
+    (outcome.state, outcome.cause)
+}
+
 fn detail(outcome: &stages::wire::RollbackOutcome) -> &str {
     outcome.detail.as_deref().unwrap_or_default()
 }
@@ -38,9 +44,11 @@ async fn a_script_that_works_succeeds() {
     lab.script("run.sh", FINE, 0o755);
     let outcome = end_of(&lab, |_| ()).await;
     assert_eq!((outcome.state, outcome.exit_code), (RollbackState::Succeeded, Some(0)));
+    assert_eq!(outcome.cause, None);
     assert_eq!((outcome.output.as_deref(), outcome.agent.as_str()), (Some("rolled back\n"), "a1"));
     assert_eq!(lab.running("i1").await.agent, "a1");
-    let ended = LedgerState::Ended { outcome: RollbackState::Succeeded, exit_code: Some(0) };
+    let ended =
+        LedgerState::Ended { outcome: RollbackState::Succeeded, exit_code: Some(0), cause: None };
     assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
 }
 
@@ -49,11 +57,15 @@ async fn an_exit_code_is_a_failure_that_says_which() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/bin/sh\necho no such revision >&2\nexit 3\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!((outcome.state, outcome.exit_code), (RollbackState::Failed, Some(3)));
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::ExitCode)));
+    assert_eq!(outcome.exit_code, Some(3));
     assert_eq!(
         (detail(&outcome), outcome.output.as_deref()),
         ("exit code 3", Some("no such revision\n"))
     );
+    let (outcome, cause) = ended(&outcome);
+    let ended = LedgerState::Ended { outcome, exit_code: Some(3), cause };
+    assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
 }
 
 #[tokio::test]
@@ -61,15 +73,15 @@ async fn a_signal_is_a_failure_that_says_which() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/bin/sh\nkill -SEGV $$\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!((outcome.state, detail(&outcome)), (RollbackState::Failed, "killed by signal 11"));
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Signal)));
+    assert_eq!(detail(&outcome), "killed by signal 11 (exit code 139)");
 }
 
 #[tokio::test]
 async fn an_unknown_plan_fails() {
     let lab = Lab::in_memory().await;
     let outcome = end_of(&lab, |command| command.plan = "NONE".to_owned()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).starts_with("unknown plan"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::UnknownPlan)));
 }
 
 #[tokio::test]
@@ -77,8 +89,7 @@ async fn a_missing_script_fails() {
     let lab = Lab::in_memory().await;
     lab.script("other.sh", FINE, 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).starts_with("missing script"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::MissingScript)));
 }
 
 #[tokio::test]
@@ -86,8 +97,7 @@ async fn a_script_that_is_not_executable_fails() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", FINE, 0o644);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).contains("is not executable"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::NotExecutable)));
 }
 
 #[tokio::test]
@@ -95,8 +105,7 @@ async fn a_file_that_is_no_program_fails() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/no/such/interpreter\n", 0o755);
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
-    assert!(detail(&outcome).contains("cannot be started"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::NotStarted)));
 }
 
 #[tokio::test]
@@ -114,8 +123,7 @@ async fn names_that_leave_the_folder_of_plans_are_refused() {
         (command.plan, command.script) = (plan.to_owned(), script.to_owned());
         lab.order(&command).await;
         let outcome = lab.end(incident).await;
-        assert_eq!(outcome.state, RollbackState::Failed);
-        assert!(detail(&outcome).contains("is not allowed"), "{outcome:?}");
+        assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::PlanRefused)));
     }
     agent.shutdown().await;
 }
@@ -128,7 +136,8 @@ async fn too_long_a_run_is_stopped_with_all_its_children() {
                   echo $! > \"$OPS_DATA/pid\"\nwait\n";
     lab.script("run.sh", script, 0o755);
     let outcome = end_of(&lab, |command| command.timeout = Span::from_millis(700)).await;
-    assert_eq!((outcome.state, detail(&outcome)), (RollbackState::TimedOut, "stopped after 700ms"));
+    assert_eq!(ended(&outcome), (RollbackState::TimedOut, Some(EndCause::Timeout)));
+    assert_eq!(detail(&outcome), "stopped after 700ms");
     assert!(lab.data("child").exists(), "the grandchild ran");
     let pid = fs::read_to_string(lab.data("pid")).unwrap();
     let alive = || match fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
@@ -150,8 +159,7 @@ async fn a_late_claim_expires() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", "#!/bin/sh\ntouch \"$OPS_DATA/ran\"\n", 0o755);
     let outcome = end_of(&lab, |command| command.not_after = Time::from_millis(1)).await;
-    assert_eq!(outcome.state, RollbackState::Expired);
-    assert!(detail(&outcome).starts_with("late"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Expired, Some(EndCause::ClaimedLate)));
     assert!(!lab.data("ran").exists());
 }
 
@@ -161,7 +169,7 @@ async fn the_kill_switch_stops_a_script_before_it_starts() {
     lab.script("run.sh", "#!/bin/sh\ntouch \"$OPS_DATA/ran\"\n", 0o755);
     lab.freeze(true).await;
     let outcome = end_of(&lab, |_| ()).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Frozen)));
     assert_eq!(detail(&outcome), "frozen: automatic actions were stopped by anna: audit");
     assert!(!lab.data("ran").exists());
 }
@@ -178,7 +186,7 @@ async fn a_thawed_kill_switch_stops_nothing_and_one_that_does_not_read_stops_all
     lab.publish("ops.desk.freeze.bob".to_owned(), b"yes please".to_vec()).await;
     lab.order(&lab.command("i2")).await;
     let outcome = lab.end("i2").await;
-    assert!(detail(&outcome).starts_with("frozen"), "{outcome:?}");
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::Frozen)));
     agent.shutdown().await;
 }
 
@@ -193,6 +201,43 @@ async fn huge_output_is_bounded_and_blocks_nobody() {
     assert!(output.ends_with("ythe end\n"));
     assert!(output.len() < limits().output_bytes_max + 100, "{}", output.len());
     assert!(output.starts_with("[39991816 bytes before this]"), "{}", &output[..40]);
+}
+
+#[tokio::test]
+async fn output_that_will_not_be_told_takes_no_room_while_the_script_runs() {
+    let lab = Lab::in_memory().await;
+    let script = "#!/bin/sh\nhead -c 50000000 /dev/zero\n: > \"$OPS_DATA/written\"\n\
+                  while [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\n";
+    lab.script("run.sh", script, 0o755);
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    made(&lab.data("written")).await;
+    let output = lab.run_folder("a1", 1).join("output");
+    let small = async {
+        while output.metadata().unwrap().blocks() * 512 > 3 << 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), small).await.expect("its room is given back");
+    fs::write(lab.data("go"), "").unwrap();
+    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
+    agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_script_that_is_still_being_written_is_waited_for() {
+    let lab = Lab::in_memory().await;
+    lab.script("run.sh", FINE, 0o755);
+    let path = lab.folder.path().join("plans/PLAN/run.sh");
+    let writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let agent = lab.agent("a1").await;
+    lab.order(&lab.command("i1")).await;
+    lab.spawned("a1").await;
+    drop(writer);
+    let outcome = lab.end("i1").await;
+    assert_eq!(outcome.state, RollbackState::Succeeded, "{outcome:?}");
+    assert_eq!(outcome.output.as_deref(), Some("rolled back\n"));
+    agent.shutdown().await;
 }
 
 #[tokio::test]
@@ -319,55 +364,6 @@ async fn texts_that_no_process_can_be_given_are_refused() {
     let lab = Lab::in_memory().await;
     lab.script("run.sh", FINE, 0o755);
     let outcome = end_of(&lab, |command| command.from_revision = Some("a\0b".to_owned())).await;
-    assert_eq!(outcome.state, RollbackState::Failed);
+    assert_eq!(ended(&outcome), (RollbackState::Failed, Some(EndCause::CommandRefused)));
     assert_eq!(detail(&outcome), "from_revision has control characters");
-}
-
-#[tokio::test]
-async fn an_agent_without_its_files_does_not_start() {
-    let lab = Lab::in_memory().await;
-    let missing = AgentOptions { plans_dir: lab.data("none"), ..lab.options("a1") };
-    assert!(matches!(Agent::start(missing).await, Err(AgentError::Plans { .. })));
-    let _first = lab.agent("a1").await;
-    assert!(matches!(Agent::start(lab.options("a1")).await, Err(AgentError::JournalInUse(_))));
-}
-
-#[tokio::test]
-async fn shutdown_waits_for_the_script() {
-    let lab = Lab::in_memory().await;
-    lab.script(
-        "run.sh",
-        "#!/bin/sh\ntouch \"$OPS_DATA/up\"\nwhile [ ! -e \"$OPS_DATA/go\" ]; do sleep 0.02; done\n",
-        0o755,
-    );
-    let agent = lab.agent("a1").await;
-    lab.order(&lab.command("i1")).await;
-    made(&lab.data("up")).await;
-    let ending = tokio::spawn(agent.shutdown());
-    fs::write(lab.data("go"), "").unwrap();
-    ending.await.unwrap();
-    assert_eq!(lab.end("i1").await.state, RollbackState::Succeeded);
-}
-
-#[tokio::test]
-async fn an_agent_that_gets_no_commands_is_not_ready() {
-    let lab = Lab::in_memory().await;
-    let empty = bus::memory::MemoryBus::real_time(bus::layout::Layout::default());
-    let bus = std::sync::Arc::new(empty.clone());
-    let agent = Agent::start(AgentOptions { bus, ..lab.options("host1") }).await.unwrap();
-    let says = async |wanted: fn(Option<String>) -> bool| {
-        let said = async {
-            while !wanted(agent.not_ready()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let said = tokio::time::timeout(Duration::from_secs(30), said).await;
-        said.unwrap_or_else(|_| panic!("it says {:?}", agent.not_ready()));
-    };
-    says(|why| why.is_some_and(|why| why.contains("no commands"))).await;
-    bus::Bus::ensure(&empty, 1).await.unwrap();
-    says(|why| why.is_none()).await;
-    empty.set_connected(false);
-    assert_eq!(agent.not_ready().unwrap(), "the agent's bus does not answer");
-    agent.shutdown().await;
 }

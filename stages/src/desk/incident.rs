@@ -11,7 +11,7 @@ use crate::desk::dedup::Told;
 use crate::desk::rollback::RollbackProgress;
 use crate::series::Labels;
 use crate::time::Time;
-use crate::wire::Evidence;
+use crate::wire::{EndCause, Evidence};
 use serde::{Deserialize, Serialize};
 
 /// Where an incident stands.
@@ -156,4 +156,10 @@ pub struct Rollback {
     pub claimed: bool,
     /// When the run's end was stored on the bus.
     pub ended: Option<Time>,
+    /// Its exit code, as the ledger has it.
+    #[serde(default)]
+    pub exit_code: Option<i32>,
+    /// What made it end so, as the ledger has it.
+    #[serde(default)]
+    pub cause: Option<EndCause>,
 }

@@ -146,6 +146,8 @@ impl Desk {
             commanded: None,
             claimed: false,
             ended: None,
+            exit_code: None,
+            cause: None,
         });
         let incident = Incident {
             id: id.clone(),

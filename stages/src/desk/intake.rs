@@ -25,6 +25,8 @@ pub enum Input {
     Shard(ShardEvent),
     /// The claim ledger speaks; stored there at this moment.
     Ledger(LedgerRecord, Time),
+    /// Somebody put a record on the ledger, which is a claim, but not one of ours.
+    StrangeClaim(Box<StrangeClaim>),
     /// An agent speaks; stored there at this moment.
     Outcome(Box<RollbackOutcome>, Time),
     /// A delivery was tried.
@@ -37,6 +39,19 @@ pub enum Input {
     Foreign,
     /// It cannot be read: what it is, and why.
     Unreadable(&'static str, String),
+}
+
+/// A claim whose record cannot be read: what was claimed stands in its subject.
+#[derive(Debug)]
+pub struct StrangeClaim {
+    /// Plan.
+    pub plan: String,
+    /// Incident.
+    pub incident: String,
+    /// When the bus stored it.
+    pub stored: Time,
+    /// Why it cannot be read.
+    pub why: String,
 }
 
 /// What a person or a tool says.
@@ -156,12 +171,8 @@ fn outcome(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>)
         Err(input) => return input,
     };
     let (subject, body, time) = (&envelope.subject, envelope.body.get(), envelope.source.time);
-    if subject.starts_with(&subjects.of("exec.")) {
-        let record = serde_json::from_str(body);
-        record.map_or_else(
-            |error| Input::Unreadable("ledger record", error.to_string()),
-            |record| Input::Ledger(record, time),
-        )
+    if let Some((plan, incident)) = subjects.claimed(subject) {
+        ledger(plan, incident, body, time)
     } else if subject.starts_with(&subjects.of("status.rollback.")) {
         let outcome = serde_json::from_str(body);
         outcome.map_or_else(
@@ -177,4 +188,16 @@ fn outcome(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>)
     } else {
         Input::Foreign
     }
+}
+
+/// Whoever creates the record has the command, whatever stands in it: tools of others may write what they like.
+fn ledger(plan: String, incident: String, body: &str, stored: Time) -> Input {
+    let why = match serde_json::from_str::<LedgerRecord>(body) {
+        Ok(record) if (&record.plan, &record.incident) == (&plan, &incident) => {
+            return Input::Ledger(record, stored);
+        }
+        Ok(record) => format!("it names plan {:?}, incident {:?}", record.plan, record.incident),
+        Err(error) => error.to_string(),
+    };
+    Input::StrangeClaim(Box::new(StrangeClaim { plan, incident, stored, why }))
 }

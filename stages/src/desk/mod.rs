@@ -39,6 +39,7 @@ mod incidents;
 pub mod inhibit;
 pub mod intake;
 mod later;
+mod outcomes;
 mod people;
 pub mod rollback;
 mod rollbacks;
@@ -189,6 +190,7 @@ impl Desk {
             }
             Input::Shard(event) => self.shard_event(event),
             Input::Ledger(record, stored) => self.ledger(&record, stored),
+            Input::StrangeClaim(claim) => self.strange_claim(&claim),
             Input::Outcome(outcome, stored) => self.outcome(&outcome, stored),
             Input::Delivery(delivery) => {
                 if delivery.state == DeliveryState::Failed {
@@ -209,7 +211,7 @@ impl Desk {
         let position = self.state.position;
         let text = format!("desk entry {position}: this {what} cannot be read: {why}");
         // A person sees at once that an entry was refused; what a machine relays must be looked into.
-        let machine = matches!(what, "relayed entry" | "transition" | "settings");
+        let machine = matches!(what, "relayed entry" | "transition" | "settings" | "outcome");
         self.notice("entry_refused", what, text, machine);
     }
 

@@ -1,30 +1,28 @@
-//! The stage that carries rollbacks: brings the word of ledger, agents, shards and time to each rollback's
-//! state machine and says what follows.
+//! The stage that carries rollbacks: brings what happens to each rollback's state machine and says what follows.
 
 use crate::desk::column::{Heard, News};
 use crate::desk::incident::{Incident, Rollback};
-use crate::desk::rollback::{Effect, Ending, Happening, RollbackProgress};
+use crate::desk::rollback::{Effect, Happening, RollbackProgress};
 use crate::desk::state::Chore;
 use crate::desk::{Desk, act, verify, words};
 use crate::output::Output;
-use crate::settings::{Plan, Rule};
+use crate::settings::Rule;
 use crate::time::{Span, Time};
 use crate::wire::{
-    Command, Evidence, Forbidden, LedgerRecord, LedgerState, Reason, RollbackEvent,
-    RollbackOutcome, RollbackState, SCHEMA, Verdict, Verified, VerifyRequest, Withdraw,
-    WithdrawKind,
+    Axis, Command, EndCause, Evidence, Forbidden, Reason, RollbackEvent, RollbackState, SCHEMA,
+    VerifyRequest, Withdraw,
 };
 use std::sync::Arc;
 
 /// A wish to withdraw is repeated after this long: the ledger record it asks for is create-once, so repeating
 /// is harmless, and the edge that writes it may have died in between.
 pub(super) const WISH_AGAIN: Span = Span::from_secs(60);
-/// How long the agent's own words are waited for once the ledger says how a run ended. They follow within
-/// milliseconds; a page without them says less.
-const WORDS_WITHIN: Span = Span::from_secs(2);
-/// How long beyond a script's time limit its end may be unheard of before the outcome is unknown: the agent
-/// may start 30 s after its claim, needs 5 s to stop a script, and may be restarted meanwhile.
-const SILENT_FOR: Span = Span::from_secs(90);
+
+/// What is said where a command was withdrawn and the alert is firing all the same: it was frozen, or it recovered
+/// and fired again before the ledger answered. The first page promised a rollback. There is no second command: the
+/// record that withdrew the first is create-once, and no agent would claim past it.
+const STILL_FIRING: &str =
+    "it is firing, and this incident had its one attempt: no rollback will run";
 
 /// What came with a happening.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +31,8 @@ pub(super) struct Word {
     pub detail: Option<String>,
     /// Exit code of a script.
     pub exit_code: Option<i32>,
+    /// What made it end so.
+    pub cause: Option<EndCause>,
     /// What was seen.
     pub evidence: Option<Evidence>,
     /// When the word was stored where it was said first.
@@ -159,7 +159,16 @@ impl Desk {
             (Some(reason), Some(detail)) => Some(format!("{reason}: {detail}")),
             (reason, detail) => reason.or(detail),
         };
-        let told = told(state).filter(|_| !word.paged);
+        let in_vain = state == RollbackState::Cancelled
+            && why != Some(Forbidden::Closed)
+            && self.awaited(incident);
+        let detail = match detail {
+            Some(detail) if in_vain => Some(format!("{detail}; {STILL_FIRING}")),
+            None if in_vain => Some(STILL_FIRING.to_owned()),
+            detail => detail,
+        };
+        let told = told(state).or(in_vain.then_some(Reason::ActionResult));
+        let told = told.filter(|_| !word.paged);
         let heard = told.map_or_else(Heard::default, |reason| {
             let news = News {
                 reason,
@@ -189,6 +198,7 @@ impl Desk {
             position: self.state.position,
             script: rollback.script.clone(),
             exit_code: word.exit_code,
+            cause: word.cause,
             detail,
             evidence: word.evidence.clone(),
             notified: heard.notified,
@@ -197,6 +207,14 @@ impl Desk {
         let subject = self.subjects.rollback(&rollback.plan, state.token());
         self.out.push(Output::commit(subject, &event));
         self.out.extend(heard.intents);
+    }
+
+    /// Whether people wait for what an open incident's rollback does. Where the alert has recovered, the resolved
+    /// message says all.
+    fn awaited(&self, incident: &Incident) -> bool {
+        let alert = self.state.alerts.get(&incident.alert);
+        let firing = alert.is_some_and(|it| matches!(it.axis, Axis::Firing | Axis::Recovering));
+        firing && incident.progress.open()
     }
 
     fn order(&mut self, rule: &Arc<Rule>, incident: &Incident, rollback: &Rollback) {
@@ -249,107 +267,23 @@ impl Desk {
         let rollback = self.state.incidents.get(id).and_then(|it| it.rollback.as_ref());
         let Some(deadline) = rollback.and_then(|it| it.progress.deadline()) else { return };
         if deadline <= now {
-            let detail = match rollback.map(|it| &it.progress) {
-                Some(RollbackProgress::Claimed(_) | RollbackProgress::Running(_)) => {
-                    Some("nothing was heard of its end".to_owned())
+            let mut word = Word::default();
+            match rollback.map(|it| (&it.progress, it)) {
+                Some((RollbackProgress::Claimed(_) | RollbackProgress::Running(_), _)) => {
+                    word.detail = Some("nothing was heard of its end".to_owned());
+                    word.cause = Some(EndCause::Silence);
                 }
-                Some(RollbackProgress::Verifying(_)) => Some("no verdict came".to_owned()),
-                _ => None,
-            };
+                Some((RollbackProgress::Verifying(_), _)) => {
+                    word.detail = Some("no verdict came".to_owned());
+                }
+                Some((RollbackProgress::Failing(..), it)) => {
+                    (word.exit_code, word.cause) = (it.exit_code, it.cause);
+                }
+                _ => {}
+            }
             let again = self.again();
-            self.happen(id, &Happening::Overdue(again), &Word { detail, ..Word::default() });
+            self.happen(id, &Happening::Overdue(again), &word);
         }
-    }
-
-    pub(super) fn ledger(&mut self, record: &LedgerRecord, stored: Time) {
-        let Some(plan) = self.plan_of(&record.incident, &record.plan) else { return };
-        let silent = stored.plus(plan.timeout).plus(SILENT_FOR);
-        let mut word = Word { stored: Some(stored), ..Word::default() };
-        word.detail = match &record.state {
-            LedgerState::Claimed => Some(format!("by {}", record.holder)),
-            LedgerState::Started { .. } | LedgerState::Ended { .. } => None,
-            LedgerState::Cancelled | LedgerState::Expired => None,
-        };
-        let happening = match &record.state {
-            LedgerState::Claimed => Happening::Claimed(stored, silent),
-            LedgerState::Started { .. } => Happening::Started(silent),
-            LedgerState::Ended { outcome, exit_code } => {
-                word.exit_code = *exit_code;
-                match self.ending(&plan, *outcome, false, stored) {
-                    Some(ending) => Happening::Ended(ending),
-                    None => return self.count("outcome_refused"),
-                }
-            }
-            LedgerState::Cancelled => Happening::Withdrawn(WithdrawKind::Cancel),
-            LedgerState::Expired => Happening::Withdrawn(WithdrawKind::Expire),
-        };
-        self.happen(&record.incident, &happening, &word);
-    }
-
-    pub(super) fn outcome(&mut self, outcome: &RollbackOutcome, stored: Time) {
-        let Some(plan) = self.plan_of(&outcome.incident, &outcome.plan) else { return };
-        let happening = if outcome.state == RollbackState::Running {
-            Happening::Started(stored.plus(plan.timeout).plus(SILENT_FOR))
-        } else {
-            match self.ending(&plan, outcome.state, true, stored) {
-                Some(ending) => Happening::Ended(ending),
-                None => return self.count("outcome_refused"),
-            }
-        };
-        let word = Word {
-            detail: outcome.detail.clone(),
-            exit_code: outcome.exit_code,
-            stored: Some(stored),
-            ..Word::default()
-        };
-        self.happen(&outcome.incident, &happening, &word);
-    }
-
-    fn ending(
-        &self,
-        plan: &Plan,
-        outcome: RollbackState,
-        in_words: bool,
-        stored: Time,
-    ) -> Option<Ending> {
-        use RollbackState as S;
-        let ends =
-            matches!(outcome, S::Succeeded | S::Failed | S::TimedOut | S::Unknown | S::Expired);
-        ends.then(|| Ending {
-            outcome,
-            in_words,
-            verdict_by: verify::verdict_by(plan, stored).max(self.state.now),
-            words_by: self.state.now.plus(WORDS_WITHIN),
-        })
-    }
-
-    /// The plan of an incident's rollback, if that is the plan the word is about.
-    fn plan_of(&mut self, id: &str, name: &str) -> Option<Arc<Plan>> {
-        let incident = self.state.incidents.get(id);
-        let rollback = incident.and_then(|incident| incident.rollback.as_ref());
-        let ours = rollback.is_some_and(|rollback| rollback.plan == name);
-        if !ours {
-            self.count("outcome_of_nothing");
-            return None;
-        }
-        // Gone from the settings: what it may still do is bounded by the defaults of a plan.
-        Some(act::plan(&self.state, name).unwrap_or_else(|| Arc::new(gone(name))))
-    }
-
-    pub(super) fn verified(&mut self, verified: Verified) {
-        let Verified { incident: id, plan, verdict, evidence, .. } = verified;
-        if self.plan_of(&id, &plan).is_none() {
-            return;
-        }
-        if verdict == Verdict::Recovered
-            && let Some(incident) = self.state.incidents.get_mut(&id)
-            && let Some(Rollback { progress: RollbackProgress::Verifying(_), .. }) =
-                incident.rollback
-        {
-            incident.verified = Some(evidence.clone());
-        }
-        let word = Word { evidence: Some(evidence), ..Word::default() };
-        self.happen(&id, &Happening::Verified(verdict), &word);
     }
 
     /// The kill switch: commands nobody has claimed yet are wished back.
@@ -380,29 +314,8 @@ fn told(state: RollbackState) -> Option<Reason> {
         | S::Unknown
         | S::Inconclusive => Some(Reason::ActionResult),
         S::NotRecovered => Some(Reason::NotRecovered),
-        // The page of the firing says these, or the resolved message does.
+        // The page of the firing says these, or the resolved message does; but see `STILL_FIRING`.
         S::Suppressed | S::Cancelled | S::Recovered => None,
         S::Proposed | S::Commanded | S::Claimed | S::Running | S::Verifying => None,
-    }
-}
-
-fn gone(name: &str) -> Plan {
-    Plan {
-        name: name.to_owned(),
-        script: String::new(),
-        target: name.to_owned(),
-        timeout: Span::from_secs(60),
-        cooldown: Span::ZERO,
-        lock_after: None,
-        lock_window: Span::ZERO,
-        not_after: Span::from_secs(120),
-        approval_expires: Span::ZERO,
-        idempotent: false,
-        verify: crate::settings::Verify {
-            settle: Span::ZERO,
-            hold: Span::ZERO,
-            within: Span::ZERO,
-            min_samples: 0,
-        },
     }
 }

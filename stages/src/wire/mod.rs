@@ -17,8 +17,8 @@ pub use intent::{Delivery, DeliveryState, Folded, Intent, Reason};
 pub use people::{Ack, Approve, Change, Close, Freeze, Look, Silence, Unlock};
 pub use relay::{Relayed, Source};
 pub use rollback::{
-    Command, Forbidden, LedgerRecord, LedgerState, RollbackEvent, RollbackOutcome, RollbackState,
-    Verdict, VerifyRequest, Withdraw, WithdrawKind,
+    Command, EndCause, Forbidden, LedgerRecord, LedgerState, RollbackEvent, RollbackOutcome,
+    RollbackState, Verdict, VerifyRequest, Withdraw, WithdrawKind,
 };
 pub use shard_event::{
     Axis, Cause, DataFlag, DataGap, Evidence, Notice, ShardEvent, Transition, Verified,

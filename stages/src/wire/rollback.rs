@@ -2,7 +2,8 @@
 //!
 //! A tool that is not our agent reads `ops.rollback.<plan>.command`, creates `ops.exec.<plan>.<incident>`
 //! with "expected last subject sequence 0" (that is the claim), acts, and answers on
-//! `ops.status.rollback.<plan>`.
+//! `ops.status.rollback.<plan>`. Any record there is a claim; one that is no [`LedgerRecord`] is somebody's
+//! whom nobody knows, and a person is told.
 
 use crate::time::{Span, Time};
 use crate::wire::shard_event::Evidence;
@@ -124,6 +125,49 @@ pub enum Forbidden {
     Closed,
 }
 
+/// What exactly made a run end as it did, or kept it from beginning: for machines what `detail` says to people.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// The agent has no folder of the plan's name.
+    UnknownPlan,
+    /// The plan's folder has no such script.
+    MissingScript,
+    /// The script may not be executed.
+    NotExecutable,
+    /// Plan or script is not what may be run: a name that is not allowed, a link out of its folder, no file.
+    PlanRefused,
+    /// The plan's folder cannot be read.
+    PlanUnreadable,
+    /// The command holds texts that no process can be given.
+    CommandRefused,
+    /// The system would not start the script: its interpreter is missing, it is no program, no process is free.
+    NotStarted,
+    /// The agent could not write down that it was about to start the script, so it did not.
+    JournalUnwritable,
+    /// The kill switch.
+    Frozen,
+    /// It was claimed after the command's `not_after`.
+    ClaimedLate,
+    /// It was claimed in time, but the agent was not there to start it.
+    StartedLate,
+    /// The script ended with an exit code other than 0.
+    ExitCode,
+    /// A signal ended the script.
+    Signal,
+    /// It ran longer than the plan allows and was stopped.
+    Timeout,
+    /// The agent died while the script ran, and what became of it cannot be found out.
+    AgentDied,
+    /// The desk heard nothing of its end in time.
+    Silence,
+    /// One that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
 /// An event of a rollback, on `ops.rollback.<plan>.<state>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RollbackEvent {
@@ -149,6 +193,9 @@ pub struct RollbackEvent {
     pub script: String,
     /// Exit code, where a script ended.
     pub exit_code: Option<i32>,
+    /// What exactly made it end so, where a run failed or the agent would not begin it.
+    #[serde(default)]
+    pub cause: Option<EndCause>,
     /// A sentence: the agent's word, who denied it, which rule forbade it.
     pub detail: Option<String>,
     /// What was seen, where the state rests on it.
@@ -220,6 +267,9 @@ pub enum LedgerState {
         outcome: RollbackState,
         /// Exit code, where there is one.
         exit_code: Option<i32>,
+        /// What exactly made it end so; none of one that succeeded.
+        #[serde(default)]
+        cause: Option<EndCause>,
     },
     /// Withdrawn by the desk before a claim.
     Cancelled,
@@ -240,6 +290,9 @@ pub struct RollbackOutcome {
     pub agent: String,
     /// `running`, `succeeded`, `failed`, `timed_out`, `unknown` or `expired`.
     pub state: RollbackState,
+    /// What exactly, for machines; tools need not say it.
+    #[serde(default)]
+    pub cause: Option<EndCause>,
     /// What exactly, for people: `unknown plan`, `script is not executable`, ...
     pub detail: Option<String>,
     /// Exit code of the script.

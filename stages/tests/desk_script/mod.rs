@@ -90,6 +90,7 @@ impl Script {
                 self.transition(verb, args)
             }
             "claimed" | "started" | "ended" | "cancelled" | "expired" => self.ledger(verb, args),
+            "foreign_claim" => self.foreign_claim(args),
             "status" => self.status(args),
             "verified" => self.verified(args),
             "ack" => {
@@ -201,7 +202,8 @@ impl Script {
             "claimed" => json!({"state": "claimed"}),
             "started" => json!({"state": "started", "fence": 7}),
             "ended" => {
-                json!({"state": "ended", "outcome": args[0], "exit_code": option(args, "exit").map(|it| it.parse::<i32>().unwrap())})
+                json!({"state": "ended", "outcome": args[0], "exit_code": option(args, "exit").map(|it| it.parse::<i32>().unwrap()),
+                    "cause": option(args, "cause")})
             }
             other => json!({"state": other}),
         };
@@ -211,10 +213,22 @@ impl Script {
         self.relayed(DeskKind::Outcome, subject, body, ago, args)
     }
 
+    /// A record of somebody else's making on the ledger.
+    fn foreign_claim(&mut self, args: &[&str]) -> (EntryKind, Vec<u8>) {
+        let incident = self.current.get("county_api").cloned().unwrap_or_default();
+        let body = serde_json::from_str(args[0]).unwrap();
+        let subject = Subjects::default().ledger("DOCKET_RULE", &incident);
+        let ago = Span::parse(option(args, "ago").unwrap_or("0s")).unwrap();
+        self.relayed(DeskKind::Outcome, subject, body, ago, args)
+    }
+
     fn status(&mut self, args: &[&str]) -> (EntryKind, Vec<u8>) {
         let incident = self.current.get("county_api").cloned().unwrap_or_default();
-        let body = json!({"schema": 1, "plan": "DOCKET_RULE", "incident": incident, "agent": "agent-1",
+        let mut body = json!({"schema": 1, "plan": "DOCKET_RULE", "incident": incident, "agent": "agent-1",
             "state": args[0], "detail": option(args, "detail"), "exit_code": option(args, "exit").map(|it| it.parse::<i32>().unwrap())});
+        if let Some(cause) = option(args, "cause") {
+            body["cause"] = json!(cause);
+        }
         let subject = "ops.status.rollback.DOCKET_RULE".to_owned();
         self.relayed(DeskKind::Outcome, subject, body, Span::ZERO, args)
     }
@@ -406,6 +420,9 @@ pub fn line(output: &Output) -> String {
             clock(&text("from")),
             clock(&text("until"))
         ));
+    }
+    if subject.starts_with("rollback.") {
+        parts.extend(body["cause"].as_str().map(|cause| format!("cause={cause}")));
     }
     if !subject.starts_with("notify.") {
         parts.extend(body["why"].as_str().map(|why| format!("why={why}")));

@@ -186,6 +186,7 @@ pub async fn agent(bus: SharedBus) -> Command {
             incident: command.incident.clone(),
             agent: "test".to_owned(),
             state,
+            cause: None,
             detail: None,
             exit_code: (state == RollbackState::Succeeded).then_some(0),
             output: None,

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use bus::{Outgoing, Reader, SharedBus, Stream};
+use rollback::journal::{Line, Step};
 use rollback::{Agent, AgentOptions, Limits};
 use stages::log::LogId;
 use stages::subject::Subjects;
@@ -140,6 +141,31 @@ impl Lab {
         Some(serde_json::from_slice(&message.payload).unwrap())
     }
 
+    /// The process of the script that agent `name` started, once its journal has it.
+    pub async fn spawned(&self, name: &str) -> i32 {
+        let journal = self.options(name).journal;
+        let look = async {
+            loop {
+                let text = fs::read_to_string(&journal).unwrap_or_default();
+                let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+                let mut spawned = lines.filter_map(|line| match line.step {
+                    Step::Spawned(process) => Some(process.group),
+                    _ => None,
+                });
+                if let Some(group) = spawned.next_back() {
+                    return group;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(HANG, look).await.expect("the script is started")
+    }
+
+    /// Where the run under `fence` of agent `name` leaves its traces.
+    pub fn run_folder(&self, name: &str, fence: u64) -> PathBuf {
+        self.folder.path().join(format!("{name}.journal.runs/PLAN-{fence}"))
+    }
+
     /// Puts a record on the ledger as somebody else, and returns its sequence.
     pub async fn hold(&self, incident: &str, holder: &str, state: LedgerState) {
         let (plan, incident) = ("PLAN".to_owned(), incident.to_owned());
@@ -192,4 +218,10 @@ pub async fn made(path: &std::path::Path) {
         }
     };
     tokio::time::timeout(HANG, look).await.expect("the script makes its file");
+}
+
+/// Kills a process group as the end of its machine would.
+pub fn kill_group(group: i32) {
+    use nix::sys::signal::{Signal, killpg};
+    killpg(nix::unistd::Pid::from_raw(group), Signal::SIGKILL).unwrap();
 }
