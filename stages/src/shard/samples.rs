@@ -4,9 +4,10 @@ use super::Shard;
 use super::metric::Astray;
 use super::registry::Route;
 use super::runs::{Arrival, Fate};
-use crate::batch::{Batch, BatchError, Block, Section};
+use crate::batch::{Batch, BatchError, Block, Section, Table};
 use crate::decode::{KeyedSample, Refusal, RefusalReason, each_sample};
 use crate::log::{Entry, EntryKind};
+use crate::series::split_key;
 use crate::time::Time;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -65,8 +66,8 @@ impl Shard {
         let id = match self.route(sample.key, sample.kind, at) {
             Route::Series(id) => id,
             Route::Elsewhere => return Ok(()),
-            Route::Refused(metric) => {
-                self.tell_limit(metric, at);
+            Route::Refused(full) => {
+                self.tell_limit(full, name, at);
                 let text = "a new series, and there is no room";
                 return Err(Refusal::new(sample.index, RefusalReason::SeriesLimit, text));
             }
@@ -113,15 +114,30 @@ impl Shard {
         let mut tables = std::mem::take(&mut self.tables);
         let routes = tables.ids(section.table, |row| self.route(row.key, row.kind, at));
         self.tables = tables;
-        for (block, route) in section.blocks().zip(routes?.iter()) {
+        let (routes, mut refused) = (routes?, false);
+        for (block, route) in section.blocks().zip(routes.iter()) {
             match *route {
                 Route::Series(id) => self.block(id, &block, at),
                 Route::Elsewhere => {}
-                Route::Refused(metric) => {
-                    self.count_refused(RefusalReason::SeriesLimit.token(), block.count());
-                    self.tell_limit(metric, at);
-                }
+                Route::Refused(_) => refused = true,
             }
+        }
+        if refused { self.refuse_series(section, &routes, at) } else { Ok(()) }
+    }
+
+    /// The series of a section that there is no room for; their names stand in its table alone.
+    fn refuse_series(
+        &mut self,
+        section: &Section<'_>,
+        routes: &[Route],
+        at: Time,
+    ) -> Result<(), BatchError> {
+        let mut rows = Table::new(section.table)?;
+        for (block, route) in section.blocks().zip(routes) {
+            let Some(row) = rows.next_known_row()? else { break };
+            let Route::Refused(full) = *route else { continue };
+            self.count_refused(RefusalReason::SeriesLimit.token(), block.count());
+            self.tell_limit(full, split_key(row.key).0, at);
         }
         Ok(())
     }
@@ -190,20 +206,7 @@ impl Shard {
             Miss::Late => ("source_late", "older than every window that could hold it"),
         };
         let text = format!("every sample of {name} is {what}: check the clock of whoever sends it");
-        self.notice(at, kind, &name, text);
-    }
-
-    fn tell_limit(&mut self, metric: u32, at: Time) {
-        let owner = &mut self.metrics[metric];
-        if std::mem::replace(&mut owner.limit_told, true) {
-            return;
-        }
-        let (name, known) = (owner.name.clone(), owner.series.len());
-        let text = format!(
-            "new series of {name} are refused ({known} are known and keep working): use fewer label \
-             values, or raise limits.series_per_metric or limits.series_per_shard"
-        );
-        self.notice(at, "series_limit", &name, text);
+        self.notice(at, kind, (&name, ""), text);
     }
 
     fn refuse_future(&mut self, id: u32, samples: &[(Option<Time>, f64)], at: Time) {
