@@ -5,6 +5,8 @@ mod shard_script;
 use bytes::Bytes;
 use serde_json::json;
 use shard_script::{Bench, START, place, rule, settings};
+use stages::batch::{Kind, Sample};
+use stages::decode::parse_samples;
 use stages::log::EntryKind;
 use stages::output::{Output, Target};
 use stages::settings::Settings;
@@ -95,4 +97,84 @@ fn what_is_said_of_limits_depends_neither_on_workers_nor_on_restarts() {
             workers = [0, 1, 2].map(|index| Shard::restore(place(index, 3), &chunks).unwrap());
         }
     }
+}
+
+/// What was put aside of each dead letter so far: subject, and the samples as they read.
+fn letters(bench: &Bench) -> Vec<(&str, Vec<String>)> {
+    let letters = bench.outputs.iter().flatten();
+    let letters = letters.filter(|output| output.target == Target::DeadLetter);
+    let read = |output: &'_ Output| {
+        let samples = parse_samples(&output.payload);
+        let samples = samples.into_iter().map(|sample| {
+            let sample = sample.unwrap();
+            let at = sample.time.map(|time| time.since(START).as_secs_f64());
+            format!("{} {:?} {at:?} {} {:?}", sample.name, sample.kind, sample.value, sample.id)
+        });
+        samples.collect()
+    };
+    letters.map(|output| (output.subject.as_str(), read(output))).collect()
+}
+
+#[test]
+fn every_refused_sample_of_a_block_is_counted_and_some_are_kept_whole() {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(vec![rule("slow", &json!({}))]));
+    let far = |n: i64| Sample {
+        key: "county_api_ms",
+        kind: Kind::Counter,
+        time: Some(second(9_000 + n)),
+        value: 4.5,
+        id: Some("7f"),
+    };
+    let good = Sample { time: None, id: None, kind: Kind::Gauge, key: "other_ms", value: 1.0 };
+    let samples: Vec<_> = (0..250).map(far).chain([good]).collect();
+    bench.batch(second(1), ("", 0), &samples);
+    bench.ticks_before(second(2));
+    let counters = bench.shard.take_counters();
+    assert_eq!(counters.refused.get("too_far_future"), Some(&250), "{counters:?}");
+    assert_eq!(counters.samples, 1, "its neighbour");
+    let letters = letters(&bench);
+    let [(subject, kept)] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((*subject, kept.len()), ("ops.deadletter.too_far_future", 100));
+    assert_eq!(kept[99], "county_api_ms Counter Some(9099.0) 4.5 Some(\"7f\")");
+}
+
+#[test]
+fn series_refused_in_a_batch_are_counted_told_once_and_kept() {
+    let mut bench = Bench::new();
+    let mut settings = settings(vec![rule("slow", &json!({}))]);
+    settings.limits.series_per_metric = 2;
+    bench.settings(START, &settings);
+    let keys: Vec<String> = (0..5).map(|n| format!("county_api_ms\u{1f}pod\u{1e}{n}")).collect();
+    let sample = |key| Sample { key, kind: Kind::Counter, time: None, value: 1.0, id: Some("7f") };
+    let samples: Vec<_> = keys.iter().map(|key| sample(key)).collect();
+    // The second time the table is known.
+    for at in [1, 2] {
+        bench.batch(second(at), ("", 0), &samples);
+    }
+    bench.ticks_before(second(3));
+    let counters = bench.shard.take_counters();
+    assert_eq!(counters.refused.get("series_limit"), Some(&6), "{counters:?}");
+    assert_eq!(bench.notices(), [("series_limit".into(), "county_api_ms".into())]);
+    let one = "county_api_ms Counter None 1 Some(\"7f\")".to_owned();
+    let letter = ("ops.deadletter.series_limit", vec![one; 3]);
+    assert_eq!(letters(&bench), [letter.clone(), letter]);
+}
+
+#[test]
+fn a_batch_of_ids_for_names_costs_a_letter_a_slice() {
+    let mut bench = Bench::new();
+    bench.settings(START, &tight());
+    let keys: Vec<String> = (0..3_000).map(|n| format!("request_{n}_ms")).collect();
+    let sample = |key| Sample { key, kind: Kind::Gauge, time: None, value: 1.0, id: None };
+    let samples: Vec<_> = keys.iter().map(|key| sample(key)).collect();
+    bench.batch(second(1), ("", 0), &samples);
+    bench.ticks_before(second(2));
+    let known = 3 * SLICES as u64;
+    let counters = bench.shard.take_counters();
+    assert_eq!(counters.series, known);
+    assert_eq!(counters.refused.get("series_limit"), Some(&(3_000 - known)));
+    assert_eq!(bench.notices().len(), SLICES);
+    let kept: Vec<usize> = letters(&bench).iter().map(|(_, samples)| samples.len()).collect();
+    assert_eq!(kept, [100; SLICES]);
 }

@@ -5,6 +5,7 @@
 //! due instants up to its end, the groups that got samples, rollups. State that concerns all metrics (settings,
 //! batch numbers, log time) is the same on every worker, because every worker reads every step.
 
+mod aside;
 mod evaluate;
 mod limit;
 mod marks;
