@@ -75,5 +75,6 @@ goldens! {
     a_rule_that_is_removed_closes_its_incident
     repeats_and_rubbish_change_nothing
     blind_time_is_not_counted
+    an_outage_is_told_once
     what_happened_while_down_is_not_undone
 }

@@ -7,6 +7,7 @@ use crate::desk::act::Plans;
 use crate::desk::budget::Budgets;
 use crate::desk::incident::Incident;
 use crate::desk::intake::Memory;
+use crate::desk::notices::Outage;
 use crate::desk::silence::Silences;
 use crate::error::StageError;
 use crate::series::Labels;
@@ -15,11 +16,11 @@ use crate::time::Time;
 use crate::wire::{Axis, Change, DataFlag, Evidence, Freeze};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Version of the state below; raised whenever an older snapshot could not be read as what it meant.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of one chunk: half of the bus's usual 1 MiB, so that headers and any smaller limit fit too.
 const CHUNK: usize = 512 * 1024;
 
@@ -97,6 +98,8 @@ pub struct State {
     pub budgets: Budgets,
     /// What plans did lately.
     pub plans: Plans,
+    /// Outages people were told of, newest last.
+    pub outages: VecDeque<Outage>,
     /// The kill switch as last thrown.
     pub freeze: Option<Freeze>,
     /// Newest change by target.
@@ -122,6 +125,7 @@ impl State {
             silences: Silences::default(),
             budgets: Budgets::default(),
             plans: Plans::default(),
+            outages: VecDeque::new(),
             freeze: None,
             changes: BTreeMap::new(),
             agenda: BTreeSet::new(),

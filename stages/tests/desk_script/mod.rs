@@ -92,6 +92,7 @@ impl Script {
             "claimed" | "started" | "ended" | "cancelled" | "expired" => self.ledger(verb, args),
             "status" => self.status(args),
             "verified" => self.verified(args),
+            "gap" => self.gap(args),
             "ack" => {
                 desk(DeskKind::Ack, json!({"schema": 1, "incident": incident(), "author": args[0]}))
             }
@@ -225,6 +226,18 @@ impl Script {
         let body = json!({"type": "verified", "schema": 1, "plan": "DOCKET_RULE", "verdict": args[0],
             "incident": self.current.get("county_api"), "time": self.now, "position": 1, "evidence": evidence});
         self.relayed(DeskKind::Transition, "ops.transition.0".to_owned(), body, Span::ZERO, args)
+    }
+
+    /// A shard's hole, `began` and `ended` so long ago; `lost`: entries are gone with it.
+    fn gap(&mut self, args: &[&str]) -> (EntryKind, Vec<u8>) {
+        let at =
+            |name: &str| self.now.minus(Span::parse(option(args, name).unwrap_or("0s")).unwrap());
+        let (from, to) = (at("began"), at("ended"));
+        let lost = args.contains(&"lost").then_some((7, 9));
+        let gap = DataGap { schema: 1, from, to, length: to.since(from), lost };
+        let subject = format!("ops.transition.{}", option(args, "shard").unwrap_or("0"));
+        let body = json!(ShardEvent::DataGap(gap));
+        self.relayed(DeskKind::Transition, subject, body, Span::ZERO, args)
     }
 
     fn relayed(
