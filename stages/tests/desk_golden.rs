@@ -70,6 +70,11 @@ goldens! {
     a_person_lifts_the_lock
     nobody_approves
     over_budget_becomes_a_digest
+    over_budget_a_pager_is_closed
+    digests_at_a_pager_have_an_end
+    notices_at_a_pager_have_an_end
+    what_comes_after_the_end_stands_by_itself
+    whoever_was_told_of_the_beginning_is_told_of_the_end
     reminders_until_acknowledged
     a_person_closes
     a_rule_that_is_removed_closes_its_incident

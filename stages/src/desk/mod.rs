@@ -47,6 +47,7 @@ pub mod route;
 mod say;
 pub mod silence;
 mod speak;
+mod standing;
 mod state;
 pub mod verify;
 pub mod words;
@@ -170,11 +171,10 @@ impl Desk {
             Chore::Rollback(id) => self.rollback_due(&id),
             Chore::SilenceEnds(_) => self.silence_ended(),
             Chore::Remind(id) => self.remind(&id),
-            Chore::Digest(name) => {
-                let digest = column::digest(&mut self.state, &self.subjects, &name);
-                self.out.extend(digest);
-            }
+            Chore::Digest(name) => self.send_digest(&name),
             Chore::Forget(id) => self.forget(&id),
+            Chore::DigestEnds(name) => self.end_digest(&name),
+            Chore::StandingEnds(key) => self.end_standing(&key),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::desk::column::{Heard, Untold};
 use crate::desk::state::Chore;
-use crate::desk::{BLIND, Desk, route, say};
+use crate::desk::{BLIND, Desk, route, say, standing};
 use crate::output::Output;
 use crate::series::Labels;
 use crate::settings::Rule;
@@ -73,7 +73,8 @@ impl Desk {
         };
         let name = receiver.name.clone();
         if self.state.budgets.spend(&receiver, false, now) {
-            let intent = say::notice_intent((now, position), &receiver, kind, subject, text);
+            let mut intent = say::notice_intent((now, position), &receiver, kind, subject, text);
+            standing::stand(&mut self.state, &mut intent);
             let intents = vec![Output::commit(self.subjects.notify(&name), &intent)];
             return Heard { notified: vec![name], intents, ..Heard::default() };
         }

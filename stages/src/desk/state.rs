@@ -9,6 +9,7 @@ use crate::desk::incident::Incident;
 use crate::desk::intake::Memory;
 use crate::desk::notices::Outage;
 use crate::desk::silence::Silences;
+use crate::desk::standing::Standing;
 use crate::error::StageError;
 use crate::series::Labels;
 use crate::settings::{Rule, Settings};
@@ -38,6 +39,10 @@ pub enum Chore {
     Digest(String),
     /// An incident has been over for long enough.
     Forget(String),
+    /// Digests of a receiver have stood for long enough.
+    DigestEnds(String),
+    /// A message that stands by itself has, by its key.
+    StandingEnds(String),
 }
 
 /// An alert as the desk knows it.
@@ -96,6 +101,8 @@ pub struct State {
     pub silences: Silences,
     /// Budgets of receivers.
     pub budgets: Budgets,
+    /// Messages that stand by themselves, by `dedup_key`.
+    pub standing: BTreeMap<String, Standing>,
     /// What plans did lately.
     pub plans: Plans,
     /// Outages people were told of, newest last.
@@ -124,6 +131,7 @@ impl State {
             held: BTreeSet::new(),
             silences: Silences::default(),
             budgets: Budgets::default(),
+            standing: BTreeMap::new(),
             plans: Plans::default(),
             outages: VecDeque::new(),
             freeze: None,

@@ -125,6 +125,9 @@ pub fn digest(count: u64, reasons: &BTreeMap<Reason, u64>) -> String {
     format!("{count} {plural} held back: {}", parts.join(", "))
 }
 
+/// What is said at the end of digests.
+pub const DIGEST_OVER: &str = "all that was held back is over";
+
 /// What was told late, said so.
 pub fn while_down(summary: &str, seen: Time) -> String {
     format!("{summary} - happened while down, at {}", moment(seen))

@@ -263,7 +263,8 @@ fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
 }
 
 /// The settings of the brief, with options: `approve`, `dry_run`, `unless=..`, `changed_within=..`, `burst=..`,
-/// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..`, `no_plan`, `off`, `severity=..`.
+/// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..` of
+/// `channel=..`, `fallback=..`, `notify=..`, `no_plan`, `off`, `severity=..`.
 pub fn settings(args: &[&str]) -> Settings {
     let span =
         |name: &str, default: &str| Span::parse(option(args, name).unwrap_or(default)).unwrap();
@@ -279,12 +280,13 @@ pub fn settings(args: &[&str]) -> Settings {
         let (name, channels) = (name.to_owned(), vec![channel.to_owned()]);
         Arc::new(Receiver { name, channels, budget })
     };
-    let mut receivers = vec![receiver("fallback", "email")];
+    let channel = option(args, "channel").unwrap_or("webhook");
+    let mut receivers = vec![receiver("fallback", option(args, "fallback").unwrap_or("email"))];
     let mut notify = Vec::new();
     match option(args, "receivers") {
         Some(count) => {
             for number in 0..count.parse::<u32>().unwrap() {
-                receivers.push(receiver(&format!("r{number}"), "webhook"));
+                receivers.push(receiver(&format!("r{number}"), channel));
                 notify.push(format!("r{number}"));
             }
         }
@@ -293,6 +295,9 @@ pub fn settings(args: &[&str]) -> Settings {
             receivers.push(receiver("pager_duty", "pager_duty"));
             notify.extend(["oncall@opm.gov".to_owned(), "pager_duty".to_owned()]);
         }
+    }
+    if let Some(only) = option(args, "notify") {
+        notify = vec![only.to_owned()];
     }
     let mut rule = rule("county_api", "county_api_ms", &notify);
     rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
@@ -397,6 +402,8 @@ pub fn line(output: &Output) -> String {
     }
     if subject.starts_with("notify.") {
         parts.push(format!("[{}] {}", text("reason"), text("summary")));
+        let ends = !body["ended"].is_null() && body["reason"] != "resolved";
+        parts.extend(ends.then(|| "(ends)".to_owned()));
         parts.extend(body["action"].as_str().map(|action| format!("({action})")));
         parts.extend(body["action_detail"].as_str().map(|detail| format!("({detail})")));
     }
