@@ -75,6 +75,7 @@ goldens! {
     notices_at_a_pager_have_an_end
     what_comes_after_the_end_stands_by_itself
     whoever_was_told_of_the_beginning_is_told_of_the_end
+    a_changed_severity_is_told
     reminders_until_acknowledged
     a_person_closes
     a_rule_that_is_removed_closes_its_incident
