@@ -1,5 +1,8 @@
 //! The current level: what a log line shows. The mean of the newest 10 s with data.
 //!
+//! A sample counts at its event time, but never later than the log time it came at: seconds that are still to come
+//! would make all others old, and one host with a fast clock would be the level of everybody.
+//!
 //! Plain floats added in the order of the log: a series' samples meet one worker in that order, and the
 //! newest seconds are dropped whole, never subtracted, so the level is as reproducible as the log.
 
@@ -25,7 +28,7 @@ impl Default for Level {
 }
 
 impl Level {
-    /// Adds samples of the second of `time`: their sum, and how many.
+    /// Adds samples of the second of `time`, which is not later than log time: their sum, and how many.
     #[inline]
     pub fn add(&mut self, time: Time, sum: f64, count: u32) {
         let second = time.0.div_euclid(SECOND.0);

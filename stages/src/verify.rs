@@ -77,7 +77,7 @@ impl Watch {
     pub fn add(&mut self, series: u32, time: Time, value: f64, kind: Kind, at: Time) {
         match self.window.add(series, time, value, kind, at) {
             Placement::Counted | Placement::Waiting => {
-                self.level.add(time, value, 1);
+                self.level.add(time.min(at), value, 1);
                 self.last = Some(at);
             }
             Placement::Late | Placement::TooEarly | Placement::Dropped => {}

@@ -72,10 +72,17 @@ goldens! {
     a_person_lifts_the_lock
     nobody_approves
     over_budget_becomes_a_digest
+    over_budget_a_pager_is_closed
+    digests_at_a_pager_have_an_end
+    notices_at_a_pager_have_an_end
+    what_comes_after_the_end_stands_by_itself
+    whoever_was_told_of_the_beginning_is_told_of_the_end
+    a_changed_severity_is_told
     reminders_until_acknowledged
     a_person_closes
     a_rule_that_is_removed_closes_its_incident
     repeats_and_rubbish_change_nothing
     blind_time_is_not_counted
+    an_outage_is_told_once
     what_happened_while_down_is_not_undone
 }

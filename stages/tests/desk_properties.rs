@@ -9,6 +9,7 @@ use stages::desk::Desk;
 use stages::output::Output;
 use stages::subject::Subjects;
 use stages::time::Span;
+use stages::wire::{Intent, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that may be said, weighted by how often it stands here.
@@ -70,8 +71,14 @@ const LINES: &[&str] = &[
     "settings unless=county_site severity=warning",
     "settings changed_within=30m reopen=10m cooldown=10s lock=9",
     "settings cooldown=0s lock=9 burst=3",
+    "settings burst=1 reserve=0",
+    "settings notify=pager_duty",
+    "settings notify=oncall@opm.gov",
     "settings no_rule",
     "settings no_plan",
+    "gap began=30s",
+    "gap began=40s ended=3s shard=1",
+    "gap began=30s lost",
     "raw silence {",
     "raw transition []",
     "tick",
@@ -178,6 +185,50 @@ proptest! {
         if let Some(desk) = restored {
             prop_assert_eq!(script.desk.snapshot(), desk.snapshot());
         }
+    }
+}
+
+/// What a pager shows in the end, by key: as PagerDuty does, whatever is not resolved.
+fn shown_at_the_end(outputs: &[Output]) -> BTreeMap<String, Intent> {
+    let mut open = BTreeMap::new();
+    for output in outputs.iter().filter(|output| output.subject.starts_with("ops.notify.")) {
+        let intent: Intent = serde_json::from_slice(&output.payload).unwrap();
+        if intent.channels[0] != "pager_duty" || intent.reason == Reason::Acknowledged {
+            continue;
+        }
+        if intent.closes() {
+            open.remove(&intent.dedup_key);
+        } else {
+            open.insert(intent.dedup_key.clone(), intent);
+        }
+    }
+    open
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_said_a_pager_shows_nothing_once_all_is_over(log in logs()) {
+        let mut script = Script::new();
+        // A receiver whose pager leaves the settings cannot be told there of any end.
+        let paged = |line: &str| match line.starts_with("settings") {
+            true => format!("{line} fallback=pager_duty"),
+            false => line.to_owned(),
+        };
+        for (gap, line) in log {
+            script.play(Span::from_millis(gap), &paged(line));
+        }
+        // The second word ends what still waits for a ledger that is silent here.
+        for word in ["settings", "ok county_api", "gone county_api"] {
+            script.play(Span::from_secs(1), &paged(word));
+            if word != "settings" {
+                script.play(Span::from_secs(1), &format!("{word} group=b"));
+            }
+        }
+        script.play(Span::from_secs(2 * 3600), "pass");
+        let shown = shown_at_the_end(&script.outputs);
+        prop_assert!(shown.is_empty(), "{:#?}", shown.values());
     }
 }
 

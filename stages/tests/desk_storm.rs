@@ -75,3 +75,31 @@ fn warnings_leave_the_reserve_to_critical_ones() {
     }
     assert_eq!(told(&script), 5);
 }
+
+#[test]
+fn a_storm_leaves_nothing_open_at_a_pager() {
+    let mut script = Script::new();
+    script.play(Span::ZERO, "settings receivers=3 channel=pager_duty burst=20 reserve=2 no_plan");
+    for word in ["fire", "ok"] {
+        for number in 0..2_800 {
+            script.play(Span::ZERO, &format!("{word} county_api group=g{number}"));
+        }
+        script.play(Span::from_secs(600), "pass");
+    }
+    let mut open: BTreeMap<String, u32> = BTreeMap::new();
+    let (mut opened, mut closed) = (0, 0);
+    for output in script.outputs.iter().filter(|it| it.subject.starts_with("ops.notify.r")) {
+        let body: Value = serde_json::from_slice(&output.payload).unwrap();
+        let key = body["dedup_key"].as_str().unwrap().to_owned();
+        if body["ended"].is_null() {
+            opened += 1;
+            *open.entry(key).or_default() += 1;
+        } else {
+            closed += 1;
+            open.remove(&key);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    // What was opened one by one is closed one by one, and the digests of each at once.
+    assert!(opened >= 3 * 21 && closed <= opened, "{opened} opened, {closed} closed");
+}

@@ -44,7 +44,8 @@ fn known_series_go_on_when_a_limit_is_reached_and_people_are_told_once() {
         let counters = bench.shard.take_counters();
         assert_eq!((counters.series, counters.samples), (3, 30), "{counters:?}");
         assert_eq!(counters.refused.get("series_limit"), Some(&20), "{counters:?}");
-        assert_eq!(bench.notices(), [("series_limit".into(), "county_api_ms".into())]);
+        let about = if shard_wide { "shard 0" } else { "county_api_ms" };
+        assert_eq!(bench.notices(), [("series_limit".into(), about.into())]);
         let put_aside = bench.outputs.iter().flatten();
         let put_aside = put_aside.filter(|output| output.target == Target::DeadLetter);
         assert_eq!(put_aside.count(), 20);

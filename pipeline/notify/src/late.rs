@@ -24,13 +24,11 @@ const DEADLINE: Span = Span::from_secs(300);
 /// An intent and who waits for what becomes of it.
 pub type Waiting = (Intent, oneshot::Sender<Final>);
 
-/// Whether an intent is folded. A late "resolved" still goes to a pager by itself: it wakes nobody, and without
-/// it the pager's incident would stay open.
+/// Whether an intent is folded. One that closes what a pager or a webhook keeps still goes by itself: it wakes nobody,
+/// and without it the pager's incident would stay open.
 pub fn is_late(intent: &Intent, late_after: Duration) -> bool {
     let age = wall_clock().since(intent.time).as_std();
-    let closes_pager = matches!(intent.reason, Reason::Resolved | Reason::Acknowledged)
-        && intent.channels.first().is_some_and(|kind| kind == "pager_duty");
-    age > late_after && !closes_pager && intent.reason != Reason::Digest
+    age > late_after && !intent.moves() && intent.reason != Reason::Digest
 }
 
 /// Collects late intents until the other end is dropped.
@@ -78,7 +76,8 @@ fn digest(mut intents: Vec<Intent>) -> Intent {
     let now = wall_clock();
     Intent {
         schema: SCHEMA,
-        dedup_key: key::of(&["late", &key]),
+        // One for a receiver: what a pager shows of one is joined by the next.
+        dedup_key: key::of(&["late", &last.receiver]),
         key,
         receiver: last.receiver.clone(),
         channels: last.channels.clone(),
@@ -123,14 +122,26 @@ mod tests {
     use stages::time::Time;
 
     #[test]
-    fn only_the_old_are_late_and_a_pager_is_always_closed() {
+    fn only_the_old_are_late_and_what_a_channel_keeps_is_always_closed() {
         let hour = Duration::from_secs(3600);
         let mut old = county(Reason::Fired);
         old.time = wall_clock().minus(Span::from_secs(7200));
         assert!(is_late(&old, hour));
         old.reason = Reason::Resolved;
         assert!(is_late(&old, hour));
+        for kind in ["pager_duty", "webhook"] {
+            old.channels = vec![kind.to_owned()];
+            assert!(!is_late(&old, hour));
+        }
+        // A webhook keeps no word of who has taken it; a pager does.
+        old.reason = Reason::Acknowledged;
+        assert!(is_late(&old, hour));
         old.channels = vec!["pager_duty".to_owned()];
+        assert!(!is_late(&old, hour));
+        // The end of a notice closes it as well.
+        old.reason = Reason::Notice;
+        assert!(is_late(&old, hour));
+        old.ended = Some(old.time);
         assert!(!is_late(&old, hour));
         let mut young = county(Reason::Fired);
         young.time = wall_clock();
@@ -150,5 +161,8 @@ mod tests {
         assert_eq!(digest.folded.last().unwrap().summary, "number 119");
         assert!(digest.summary.starts_with("120 notifications happened while down"));
         assert_eq!(digest.severity, "critical");
+        let other = super::digest(vec![county(Reason::Fired)]);
+        assert_eq!(digest.dedup_key, other.dedup_key, "a pager joins them");
+        assert_ne!(digest.key, other.key);
     }
 }

@@ -203,6 +203,22 @@ impl<'a> Table<'a> {
     /// # Errors
     /// The table is corrupt, or a name or label is not allowed.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, BatchError> {
+        let Some(kind) = self.advance()? else { return Ok(None) };
+        let (name, labels) = split_key(&self.key);
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        if check_name(name).is_err() || check_labels(&labels).is_err() {
+            return Err(BatchError::Corrupt("a name or label that is not allowed"));
+        }
+        Ok(Some(Row { key: &self.key, kind }))
+    }
+
+    /// The next row of a table that was read before: its names and labels need no further look.
+    pub(crate) fn next_known_row(&mut self) -> Result<Option<Row<'_>>, BatchError> {
+        let kind = self.advance()?;
+        Ok(kind.map(|kind| Row { key: &self.key, kind }))
+    }
+
+    fn advance(&mut self) -> Result<Option<Kind>, BatchError> {
         if self.rows == 0 {
             return if self.cursor.is_empty() {
                 Ok(None)
@@ -223,11 +239,6 @@ impl<'a> Table<'a> {
         if self.key.len() > KEY_BYTES_MAX {
             return Err(BatchError::TooLarge("bytes in a key"));
         }
-        let (name, labels) = split_key(&self.key);
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        if check_name(name).is_err() || check_labels(&labels).is_err() {
-            return Err(BatchError::Corrupt("a name or label that is not allowed"));
-        }
-        Ok(Some(Row { key: &self.key, kind }))
+        Ok(Some(kind))
     }
 }

@@ -1,6 +1,9 @@
 //! Budgets: how often one receiver may be told, as a token bucket in log time; what is over it folds into a
 //! digest. Nothing is dropped: every folded message is counted in exactly one digest.
 //!
+//! A digest stands at channels that keep what they are told (a pager, an alert behind a webhook) until all open
+//! incidents in it are over. The next digest joins it, or ends it if it brings nothing but ends.
+//!
 //! A bucket holds credit in nanoseconds of log time, a message costs one `refill`. That is exact, so a budget
 //! gives the same answers on every machine and after every restart.
 
@@ -16,6 +19,9 @@ pub const FOLDED_MAX: usize = 500;
 /// How long a digest gathers before the first one goes: a storm's first second belongs into one.
 pub const GATHERS: Span = Span::from_secs(10);
 
+/// How long something stands at such a channel that nothing will end: a notice, what was over before it was told.
+pub const STANDS: Span = Span::from_secs(3_600);
+
 /// The buckets of all receivers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Budgets {
@@ -30,6 +36,26 @@ struct Bucket {
     digests: u64,
     last_digest: Option<Time>,
     folding: Option<Digest>,
+    /// Open incidents in its digests.
+    held: u64,
+    standing: Option<Standing>,
+}
+
+/// A digest at a channel that keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Standing {
+    /// It stands at least until then.
+    until: Time,
+    critical: bool,
+}
+
+/// The end of a digest that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Number of the last digest that joined it.
+    pub number: u64,
+    /// Whether it was a critical one.
+    pub critical: bool,
 }
 
 /// Messages folded into one.
@@ -47,6 +73,25 @@ pub struct Digest {
     pub lines: VecDeque<Folded>,
     /// Whether a critical one is among them.
     pub critical: bool,
+}
+
+/// What a digest does at a channel that keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// It ends what stood there.
+    Over {
+        /// Whether that was critical.
+        critical: bool,
+    },
+    /// It joins what stood there, or stands there from now on.
+    Until {
+        /// At least until then.
+        until: Time,
+        /// Whether what stands there is critical now.
+        critical: bool,
+        /// What stood there was not: it ends, so that the critical one is a new one and wakes somebody.
+        instead: Option<End>,
+    },
 }
 
 impl Budgets {
@@ -83,6 +128,20 @@ impl Budgets {
         digest.due
     }
 
+    /// One more open incident is in the digests of the receiver named `name`.
+    pub fn hold(&mut self, name: &str) {
+        if let Some(bucket) = self.buckets.get_mut(name) {
+            bucket.held += 1;
+        }
+    }
+
+    /// One of those is over.
+    pub fn release(&mut self, name: &str) {
+        if let Some(bucket) = self.buckets.get_mut(name) {
+            bucket.held = bucket.held.saturating_sub(1);
+        }
+    }
+
     /// The digest of the receiver named `name`, if it is due.
     pub fn digest(&mut self, name: &str, now: Time) -> Option<Digest> {
         let bucket = self.buckets.get_mut(name)?;
@@ -92,9 +151,51 @@ impl Budgets {
         Some(digest)
     }
 
+    /// What `digest` does at a channel that keeps it.
+    pub fn stand(&mut self, name: &str, digest: &Digest, now: Time) -> Stands {
+        let over = |before: Option<Standing>| Stands::Over {
+            critical: before.map_or(digest.critical, |before| before.critical),
+        };
+        let Some(bucket) = self.buckets.get_mut(name) else { return over(None) };
+        let ends = |reason: &Reason| matches!(reason, Reason::Resolved | Reason::Acknowledged);
+        if bucket.held == 0 && digest.reasons.keys().all(ends) {
+            return over(bucket.standing.take());
+        }
+        let before = bucket.standing;
+        let endless = bucket.held == 0 || digest.reasons.contains_key(&Reason::Notice);
+        let until = if endless { now.plus(STANDS) } else { now };
+        let standing = before.map_or(Standing { until, critical: digest.critical }, |before| {
+            let critical = before.critical || digest.critical;
+            Standing { until: until.max(before.until), critical }
+        });
+        bucket.standing = Some(standing);
+        let worse = before.filter(|before| standing.critical && !before.critical);
+        let instead = worse.map(|_| End { number: digest.number - 1, critical: false });
+        Stands::Until { until: standing.until, critical: standing.critical, instead }
+    }
+
+    /// The end of what stands for the receiver named `name`, if that has come. A digest that is on its way decides
+    /// that itself.
+    pub fn end(&mut self, name: &str, now: Time) -> Option<End> {
+        let bucket = self.buckets.get_mut(name)?;
+        if bucket.held > 0 || bucket.folding.is_some() {
+            return None;
+        }
+        let standing = bucket.standing.take_if(|standing| standing.until <= now)?;
+        Some(End { number: bucket.digests, critical: standing.critical })
+    }
+
     fn bucket(&mut self, receiver: &Receiver, now: Time) -> &mut Bucket {
         let full = full(receiver.budget);
-        let new = Bucket { credit: full, at: now, digests: 0, last_digest: None, folding: None };
+        let new = Bucket {
+            credit: full,
+            at: now,
+            digests: 0,
+            last_digest: None,
+            folding: None,
+            held: 0,
+            standing: None,
+        };
         let bucket = self.buckets.entry(receiver.name.clone()).or_insert(new);
         // A changed budget applies from the next message on: credit beyond the new burst is gone.
         bucket.credit = bucket.credit.saturating_add(now.since(bucket.at).0).min(full);

@@ -6,7 +6,7 @@
 
 use crate::desk::incident::Incident;
 use crate::desk::state::{Chore, State};
-use crate::desk::{act, escalate, group, hours, inhibit, route, say, words};
+use crate::desk::{act, escalate, group, hours, inhibit, route, say, standing};
 use crate::output::Output;
 use crate::settings::{Receiver, Rule};
 use crate::subject::Subjects;
@@ -115,6 +115,10 @@ pub fn tell(state: &mut State, subjects: &Subjects, id: &str, rule: &Rule, news:
     route.receivers.extend(escalate::further(incident));
     if matches!(news.reason, Reason::Resolved) {
         route.receivers.retain(|receiver| incident.told.has_heard(&receiver.name));
+        // Whoever the rule named when it was opened must not keep it open.
+        let open = incident.told.open().iter().filter_map(|it| route::named(&state.settings, it));
+        let more: Vec<_> = open.filter(|it| !route.receivers.contains(it)).collect();
+        route.receivers.extend(more);
     }
     if !group::goes_now(news) {
         return Heard::nobody(Untold::Grouped);
@@ -149,13 +153,24 @@ fn pay(
 ) {
     let (now, position) = (state.now, state.position);
     let Some(incident) = state.incidents.get_mut(id) else { return };
-    incident.told.heard(&receiver.name);
+    let name = &receiver.name;
+    incident.told.heard(name);
     let critical = incident.severity == say::CRITICAL;
     let too_old = news.age > state.settings.limits.notify_max_age;
-    if !too_old && state.budgets.spend(receiver, critical, now) {
-        let intent = say::intent((now, position), incident, rule, receiver, news);
-        heard.intents.push(Output::commit(subjects.notify(&receiver.name), &intent));
-        heard.notified.push(receiver.name.clone());
+    // What is open at a channel that keeps it is closed whatever the budget says: that wakes nobody, and there are no more
+    // ends than there were messages within budget.
+    let moves = receiver.channels.first().is_some_and(|kind| news.reason.moves(kind));
+    let due = moves && incident.told.open().contains(name);
+    if !too_old && state.budgets.spend(receiver, critical, now) || due {
+        let mut intent = say::intent((now, position), incident, rule, receiver, news);
+        if incident.progress.open() || intent.closes() {
+            incident.told.sent(name, news.reason);
+        } else {
+            // Nothing will close the incident once more.
+            standing::stand(state, &mut intent);
+        }
+        heard.intents.push(Output::commit(subjects.notify(name), &intent));
+        heard.notified.push(name.clone());
         return;
     }
     let line = Folded {
@@ -165,18 +180,9 @@ fn pay(
         time: now,
     };
     let due = state.budgets.fold(receiver, line, critical, now);
-    state.agenda.insert((due, Chore::Digest(receiver.name.clone())));
-    heard.folded.push(receiver.name.clone());
-}
-
-/// The digest of the receiver named `name`, if it is due.
-pub fn digest(state: &mut State, subjects: &Subjects, name: &str) -> Option<Output> {
-    let digest = state.budgets.digest(name, state.now)?;
-    // A receiver that has left the settings: its digest is still somebody's.
-    let receiver =
-        route::named(&state.settings, name).or_else(|| route::fallback(&state.settings))?;
-    let summary = words::digest(digest.count, &digest.reasons);
-    let at = (state.now, state.position);
-    let intent = say::digest_intent(at, name, &receiver, digest, summary);
-    Some(Output::commit(subjects.notify(&receiver.name), &intent))
+    if incident.progress.open() && incident.told.folded(name) {
+        state.budgets.hold(name);
+    }
+    state.agenda.insert((due, Chore::Digest(name.clone())));
+    heard.folded.push(name.clone());
 }

@@ -96,8 +96,13 @@ impl Desk {
         {
             self.state.plans.released(plan, id, *at, true, now);
         }
+        let held = incident.told.unfold();
         let keep = rule.reopen_within.max(REMEMBERED);
         self.state.agenda.insert((now.plus(keep), Chore::Forget(id.to_owned())));
+        for name in held {
+            self.state.budgets.release(&name);
+            self.end_digest(&name);
+        }
     }
 
     pub(super) fn forget(&mut self, id: &str) {

@@ -12,7 +12,7 @@ use crate::series::series_key;
 use crate::settings::Rule;
 use crate::time::Span;
 use crate::wire::{
-    AlertState, Axis, Cause, DataFlag, DataGap, Reason, RollbackState, ShardEvent, Transition,
+    AlertState, Axis, Cause, DataFlag, Reason, RollbackState, ShardEvent, Transition,
 };
 use std::sync::Arc;
 
@@ -29,17 +29,6 @@ impl Desk {
                 self.notice(&notice.kind, &notice.subject, notice.text, true);
             }
         }
-    }
-
-    pub(super) fn data_gap(&mut self, gap: &DataGap) {
-        let lost = gap.lost.map_or_else(String::new, |(first, last)| {
-            format!("; entries {first} to {last} are gone from the log")
-        });
-        let text = format!(
-            "nothing was stored from {} to {} ({}): all clocks stood still{lost}",
-            gap.from, gap.to, gap.length
-        );
-        self.notice("data_gap", "", text, true);
     }
 
     pub(super) fn transition(&mut self, transition: &Transition) {

@@ -39,6 +39,7 @@ mod incidents;
 pub mod inhibit;
 pub mod intake;
 mod later;
+mod notices;
 mod outcomes;
 mod people;
 pub mod rollback;
@@ -47,6 +48,7 @@ pub mod route;
 mod say;
 pub mod silence;
 mod speak;
+mod standing;
 mod state;
 pub mod verify;
 pub mod words;
@@ -55,13 +57,11 @@ use crate::error::StageError;
 use crate::log::{Entry, Step};
 use crate::output::{Counters, Output};
 use crate::revision::Taken;
-use crate::series::Labels;
-use crate::settings::{Rule, Settings};
+use crate::settings::Settings;
 use crate::subject::Subjects;
 use crate::time::{Span, Time};
-use crate::wire::{AlertState, Axis, DataFlag, DeliveryState, Evidence, Folded, Reason};
+use crate::wire::DeliveryState;
 use bytes::Bytes;
-use column::{Heard, Untold};
 use intake::Input;
 use rollback::RollbackProgress;
 use state::{Chore, State};
@@ -172,11 +172,10 @@ impl Desk {
             Chore::Rollback(id) => self.rollback_due(&id),
             Chore::SilenceEnds(_) => self.silence_ended(),
             Chore::Remind(id) => self.remind(&id),
-            Chore::Digest(name) => {
-                let digest = column::digest(&mut self.state, &self.subjects, &name);
-                self.out.extend(digest);
-            }
+            Chore::Digest(name) => self.send_digest(&name),
             Chore::Forget(id) => self.forget(&id),
+            Chore::DigestEnds(name) => self.end_digest(&name),
+            Chore::StandingEnds(key) => self.end_standing(&key),
         }
     }
 
@@ -239,101 +238,5 @@ impl Desk {
             self.withdraw_unclaimed();
         }
         self.judge_held();
-    }
-
-    /// Says something about the product itself; `tell` also to the fallback receiver.
-    fn notice(&mut self, kind: &str, subject: &str, text: String, tell: bool) {
-        let (now, position) = (self.state.now, self.state.position);
-        let mut heard = Heard::default();
-        let receiver = route::fallback(&self.state.settings).filter(|_| tell);
-        if let Some(receiver) = receiver {
-            if self.state.budgets.spend(&receiver, false, now) {
-                let intent = say::notice_intent((now, position), &receiver, kind, subject, &text);
-                let subject = self.subjects.notify(&receiver.name);
-                heard.intents.push(Output::commit(subject, &intent));
-                heard.notified.push(receiver.name.clone());
-            } else {
-                let summary = text.clone();
-                let line = Folded { reason: Reason::Notice, incident: None, summary, time: now };
-                let due = self.state.budgets.fold(&receiver, line, false, now);
-                self.state.agenda.insert((due, Chore::Digest(receiver.name.clone())));
-                heard.folded.push(receiver.name.clone());
-                heard.untold = Some(Untold::Folded);
-            }
-        } else if tell {
-            heard.untold = Some(Untold::NoReceiver);
-        }
-        let rule = notice_rule(kind, subject);
-        let (group, evidence) = (Labels::new(), Evidence::default());
-        let facts = say::Facts {
-            rule: &rule,
-            group: &group,
-            severity: say::WARNING,
-            axis: Axis::Unknown,
-            data: DataFlag::NoData,
-            cause: None,
-            evidence: &evidence,
-        };
-        let state = AlertState::Notice;
-        let event = say::alert((now, position), &facts, None, state, &heard, Some(text));
-        let subject = self.subjects.alert(say::WARNING, kind, state.token());
-        self.out.push(Output::commit(subject, &event));
-        self.out.extend(heard.intents);
-    }
-
-    /// Complains about names of receivers that nobody answers to, once a revision.
-    fn complain(&mut self, rule: &str, unknown: &[String]) {
-        for name in unknown {
-            if self.state.complained.insert(name.clone()) {
-                let text = format!(
-                    "rule {rule} notifies {name:?}, which the settings do not know: the fallback receiver is told; add it to the receivers"
-                );
-                self.notice("receiver_unknown", name, text, true);
-            }
-        }
-    }
-}
-
-/// Stands in for a rule where the product speaks of itself.
-fn notice_rule(kind: &str, subject: &str) -> Rule {
-    let mut rule = no_rule(kind);
-    if crate::series::check_name(subject).is_ok() {
-        rule.metric = subject.to_owned();
-    }
-    rule
-}
-
-fn no_rule(name: &str) -> Rule {
-    use crate::settings::{Compare, Guards, NoData, Stat};
-    Rule {
-        name: name.to_owned(),
-        metric: String::new(),
-        group_by: Vec::new(),
-        stat: Stat::Mean,
-        compare: Compare::Greater,
-        threshold: 0.0,
-        share: None,
-        window: Span::ZERO,
-        hold: Span::ZERO,
-        recover: None,
-        keep_firing_for: Span::ZERO,
-        reopen_within: Span::ZERO,
-        min_samples: 0,
-        fresh_for: Span::ZERO,
-        gap_tolerance: Span::ZERO,
-        no_data: NoData::Keep,
-        keep_max: Span::ZERO,
-        absent: None,
-        flap_window: Span::ZERO,
-        severity: say::WARNING.to_owned(),
-        unit: Some(String::new()),
-        action: None,
-        action_min_samples: 0,
-        guards: Guards::default(),
-        runbook: None,
-        notify: Vec::new(),
-        repeat: Span::ZERO,
-        labels: Labels::new(),
-        annotations: Labels::new(),
     }
 }

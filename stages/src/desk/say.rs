@@ -126,11 +126,10 @@ pub fn intent(
     }
 }
 
-/// The intent to send a digest that was folded for the receiver named `name`.
+/// The intent to send a digest that was folded for the receiver named `name` to `receiver`.
 pub fn digest_intent(
     at: (Time, u64),
-    name: &str,
-    receiver: &Receiver,
+    (name, receiver): (&str, &Receiver),
     digest: Digest,
     summary: String,
 ) -> Intent {
@@ -138,7 +137,7 @@ pub fn digest_intent(
     let severity = if digest.critical { CRITICAL } else { WARNING };
     Intent {
         key: key(&["digest", name, &number, &receiver.name]),
-        dedup_key: key(&["digest", name, &number, &receiver.name]),
+        dedup_key: key(&["digests", name, &receiver.name]),
         reason: Reason::Digest,
         summary,
         folded: digest.lines.into(),
@@ -163,6 +162,20 @@ pub fn notice_intent(
         rule: kind.to_owned(),
         summary: text.to_owned(),
         ..bare(at, receiver, WARNING)
+    }
+}
+
+/// The end of what `intent` opened, in the words of `summary`.
+pub fn end((now, position): (Time, u64), summary: String, intent: Intent) -> Intent {
+    Intent {
+        key: key(&["end", &intent.key]),
+        summary,
+        time: now,
+        ended: Some(now),
+        deadline: deadline(&intent.severity, now),
+        position,
+        evidence: None,
+        ..intent
     }
 }
 

@@ -7,7 +7,9 @@ use crate::desk::act::Plans;
 use crate::desk::budget::Budgets;
 use crate::desk::incident::Incident;
 use crate::desk::intake::Memory;
+use crate::desk::notices::Outage;
 use crate::desk::silence::Silences;
+use crate::desk::standing::Standing;
 use crate::error::StageError;
 use crate::series::Labels;
 use crate::settings::{Rule, Settings};
@@ -15,11 +17,11 @@ use crate::time::Time;
 use crate::wire::{Axis, Change, DataFlag, Evidence, Freeze};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Version of the state below; raised whenever an older snapshot could not be read as what it meant.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of one chunk: half of the bus's usual 1 MiB, so that headers and any smaller limit fit too.
 const CHUNK: usize = 512 * 1024;
 
@@ -37,6 +39,10 @@ pub enum Chore {
     Digest(String),
     /// An incident has been over for long enough.
     Forget(String),
+    /// Digests of a receiver have stood for long enough.
+    DigestEnds(String),
+    /// A message that stands by itself has, by its key.
+    StandingEnds(String),
 }
 
 /// An alert as the desk knows it.
@@ -95,8 +101,12 @@ pub struct State {
     pub silences: Silences,
     /// Budgets of receivers.
     pub budgets: Budgets,
+    /// Messages that stand by themselves, by `dedup_key`.
+    pub standing: BTreeMap<String, Standing>,
     /// What plans did lately.
     pub plans: Plans,
+    /// Outages people were told of, newest last.
+    pub outages: VecDeque<Outage>,
     /// The kill switch as last thrown.
     pub freeze: Option<Freeze>,
     /// Newest change by target.
@@ -121,7 +131,9 @@ impl State {
             held: BTreeSet::new(),
             silences: Silences::default(),
             budgets: Budgets::default(),
+            standing: BTreeMap::new(),
             plans: Plans::default(),
+            outages: VecDeque::new(),
             freeze: None,
             changes: BTreeMap::new(),
             agenda: BTreeSet::new(),

@@ -126,6 +126,9 @@ pub fn digest(count: u64, reasons: &BTreeMap<Reason, u64>) -> String {
     format!("{count} {plural} held back: {}", parts.join(", "))
 }
 
+/// What is said at the end of digests.
+pub const DIGEST_OVER: &str = "all that was held back is over";
+
 /// What was told late, said so.
 pub fn while_down(summary: &str, seen: Time) -> String {
     format!("{summary} - happened while down, at {}", moment(seen))
@@ -168,7 +171,14 @@ mod tests {
             (Stat::Above, Some(0.3), 0.4, "web_ms 40 % above 1000 ms (share 0.3)"),
         ] {
             let (metric, threshold, unit) = ("web_ms".to_owned(), 1000.0, None);
-            let rule = Rule { metric, threshold, unit, stat, share, ..crate::desk::no_rule("web") };
+            let rule = Rule {
+                metric,
+                threshold,
+                unit,
+                stat,
+                share,
+                ..crate::desk::notices::no_rule("web")
+            };
             assert_eq!(breach(&rule, &Labels::new(), &evidence(Some(value))), line);
         }
     }

@@ -4,6 +4,7 @@
 //! same window, since the same entry: they share one window per group. A *group* is one label set of a view: its
 //! window, its level, and one alert for each rule of the view, in the rules' order.
 
+use super::limit::Told;
 use crate::batch::Kind;
 use crate::due::Due;
 use crate::level::Level;
@@ -33,8 +34,8 @@ pub(super) struct Metric {
     pub(super) intake: Intake,
     /// Number of the next new series; numbers are not used again.
     pub(super) next_number: u32,
-    /// New series were refused, and people were told.
-    pub(super) limit_told: bool,
+    /// Whether people know that its limit is reached.
+    pub(super) limit_told: Told,
     /// How many samples in a row were late or in the future, and whether people were told.
     pub(super) astray: Option<Astray>,
 }

@@ -5,7 +5,9 @@
 //! due instants up to its end, the groups that got samples, rollups. State that concerns all metrics (settings,
 //! batch numbers, log time) is the same on every worker, because every worker reads every step.
 
+mod aside;
 mod evaluate;
+mod limit;
 mod marks;
 mod metric;
 mod place;
@@ -68,6 +70,8 @@ pub struct Shard {
     ids: [Ids; SLICES],
     /// Series known, by slice.
     series_known: [u32; SLICES],
+    /// Whether people know that a slice is full.
+    limits_told: [limit::Told; SLICES],
     names: BTreeMap<Box<str>, u32>,
     metrics: Slab<Metric>,
     views: Slab<View>,
@@ -143,6 +147,7 @@ impl Shard {
             clients: Clients::default(),
             ids: Default::default(),
             series_known: [0; SLICES],
+            limits_told: Default::default(),
             names: BTreeMap::new(),
             metrics: Slab::default(),
             views: Slab::default(),
@@ -314,11 +319,11 @@ impl Shard {
         }
     }
 
-    fn notice(&mut self, now: Time, kind: &str, subject: &str, text: String) {
-        let (kind, subject) = (kind.to_owned(), subject.to_owned());
-        let about = subject.clone();
+    /// Tells people something about `about.0`; `about.1` sets it apart from others about the same.
+    fn notice(&mut self, now: Time, kind: &str, about: (&str, &str), text: String) {
+        let (kind, subject) = (kind.to_owned(), about.0.to_owned());
         let position = self.speaker.position;
         let notice = Notice { schema: SCHEMA, time: now, position, kind, subject, text };
-        self.speaker.event(now, (&about, ""), &ShardEvent::Notice(notice));
+        self.speaker.event(now, about, &ShardEvent::Notice(notice));
     }
 }

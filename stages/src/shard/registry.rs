@@ -1,7 +1,9 @@
 //! Which series there are: made when first seen, bounded, freed when idle.
 //!
-//! Known series keep working when a limit is reached; new ones are refused, counted, and people are told once.
+//! Known series keep working when a limit is reached; new ones are refused, counted, and people are told once. Of what
+//! is refused nothing stays, not even the name: somebody who puts ids into names must not fill the memory with them.
 
+use super::limit::{Full, Told};
 use super::metric::{Group, Intake, Metric, Series, View, group_text};
 use super::{SLICES, SWEEP_EVERY, Shard, slice_of};
 use crate::batch::Kind;
@@ -26,8 +28,8 @@ pub(super) enum Route {
     Series(u32),
     /// To another worker.
     Elsewhere,
-    /// Nowhere: a new series of this metric, and there is no room.
-    Refused(u32),
+    /// Nowhere: a new series, and there is no room.
+    Refused(Full),
 }
 
 impl Shard {
@@ -41,15 +43,23 @@ impl Shard {
         if !self.place.owns(slice) {
             return Route::Elsewhere;
         }
-        let metric = self.metric(name);
-        let limits = &self.settings.limits;
-        let full = self.metrics[metric].series.len() >= limits.series_per_metric as usize
-            || self.series_known[slice] >= limits.series_per_shard.div_ceil(SLICES as u32);
-        if full {
-            Route::Refused(metric)
-        } else {
-            Route::Series(self.add_series(metric, key, kind, now))
+        // Before anything is stored; of two limits the metric's says more.
+        let known = self.names.get(name).copied();
+        let per_metric = self.settings.limits.series_per_metric as usize;
+        if let Some(metric) = known.filter(|id| self.metrics[*id].series.len() >= per_metric) {
+            return Route::Refused(Full::Metric(metric));
         }
+        if per_metric == 0 || self.is_full(slice) {
+            return Route::Refused(Full::Slice(slice as u8));
+        }
+        let metric = self.metric(name);
+        Route::Series(self.add_series(metric, key, kind, now))
+    }
+
+    /// Whether a slice has its share of the shard's series.
+    pub(super) fn is_full(&self, slice: usize) -> bool {
+        let share = self.settings.limits.series_per_shard.div_ceil(SLICES as u32);
+        self.series_known[slice] >= share
     }
 
     /// The metric of this name, made if it is new.
@@ -65,7 +75,7 @@ impl Shard {
             series: BTreeMap::new(),
             intake: Intake::default(),
             next_number: 0,
-            limit_told: false,
+            limit_told: Told::default(),
             astray: None,
         };
         let id = self.metrics.insert(metric);
@@ -167,6 +177,7 @@ impl Shard {
         if freed {
             self.tables.clear();
         }
+        self.look_at_limits(ended);
     }
 
     fn sweep_metric(&mut self, metric: u32, now: Time) -> bool {
@@ -185,8 +196,7 @@ impl Shard {
         for id in &gone {
             self.drop_series(*id);
         }
-        let owner = &mut self.metrics[metric];
-        owner.limit_told &= gone.is_empty();
+        let owner = &self.metrics[metric];
         if owner.series.is_empty() && owner.views.is_empty() && owner.watches.is_empty() {
             let name = owner.name.clone();
             self.metrics.remove(metric);

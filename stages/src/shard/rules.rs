@@ -44,7 +44,7 @@ impl Shard {
             self.count_refused("settings", 1);
             let text =
                 format!("settings at {} are refused, the previous stay: {why}", entry.sequence);
-            self.notice(now, "settings_refused", "settings", text);
+            self.notice(now, "settings_refused", ("settings", ""), text);
         }
         if let Some(settings) = in_force {
             self.apply(settings, entry.sequence, now);

@@ -187,6 +187,8 @@ impl Shard {
         series.last = at;
         let metric = series.metric;
         let mut placed = series.groups.is_empty();
+        // A clock that is ahead must not make everybody else's samples old to the level.
+        let shown = run.start.min(at);
         for group_id in &series.groups {
             let group = &mut self.groups[*group_id];
             match group.window.add_run((series.number, series.kind), run, each, at) {
@@ -194,7 +196,7 @@ impl Shard {
                 Placement::Late | Placement::TooEarly | Placement::Dropped => continue,
             }
             placed = true;
-            group.level.add(run.start, run.sums.sum(), run.sums.count);
+            group.level.add(shown, run.sums.sum(), run.sums.count);
             group.last = group.last.max(Some(at));
             if !group.dirty {
                 group.dirty = true;

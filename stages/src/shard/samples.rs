@@ -1,21 +1,20 @@
 //! From entries to windows: what a step's samples do to the metrics this worker owns. How they get there: `runs.rs`.
 
 use super::Shard;
+use super::aside::{Aside, Refused, SAMPLES_MAX};
 use super::metric::Astray;
 use super::registry::Route;
 use super::runs::{Arrival, Fate};
-use crate::batch::{Batch, BatchError, Block, Section};
+use crate::batch::{Batch, BatchError, Block, Row, Section, Table};
 use crate::decode::{KeyedSample, Refusal, RefusalReason, each_sample};
 use crate::log::{Entry, EntryKind};
+use crate::series::split_key;
 use crate::time::Time;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
 /// Samples in a row that must miss before people are told that a source's clock is off.
 const ASTRAY_TOLD: u32 = 20;
-
-/// Refused samples of one block that are put aside with their values; the rest is only counted.
-const REFUSED_KEPT: usize = 100;
 
 /// Why samples of a metric miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +64,8 @@ impl Shard {
         let id = match self.route(sample.key, sample.kind, at) {
             Route::Series(id) => id,
             Route::Elsewhere => return Ok(()),
-            Route::Refused(metric) => {
-                self.tell_limit(metric, at);
+            Route::Refused(full) => {
+                self.tell_limit(full, name, at);
                 let text = "a new series, and there is no room";
                 return Err(Refusal::new(sample.index, RefusalReason::SeriesLimit, text));
             }
@@ -84,11 +83,13 @@ impl Shard {
     fn batch_entry(&mut self, payload: &Bytes, at: Time) {
         match Batch::parse(payload) {
             Ok(batch) => {
+                let mut aside = Aside::default();
                 for section in batch.sections() {
-                    if let Err(error) = self.section(section, at) {
+                    if let Err(error) = self.section(section, &mut aside, at) {
                         self.refuse_batch(&error, payload, at);
                     }
                 }
+                aside.say(&mut self.speaker, at);
             }
             Err(error) => self.refuse_batch(&error, payload, at),
         }
@@ -102,7 +103,12 @@ impl Shard {
         }
     }
 
-    fn section(&mut self, section: &Section<'_>, at: Time) -> Result<(), BatchError> {
+    fn section(
+        &mut self,
+        section: &Section<'_>,
+        aside: &mut Aside,
+        at: Time,
+    ) -> Result<(), BatchError> {
         let numbered = !section.client.is_empty();
         if numbered && !self.clients.is_new(section.client, section.number, at) {
             if self.place.is_first() {
@@ -113,22 +119,45 @@ impl Shard {
         let mut tables = std::mem::take(&mut self.tables);
         let routes = tables.ids(section.table, |row| self.route(row.key, row.kind, at));
         self.tables = tables;
-        for (block, route) in section.blocks().zip(routes?.iter()) {
+        let (routes, mut refused) = (routes?, false);
+        for (block, route) in section.blocks().zip(routes.iter()) {
             match *route {
-                Route::Series(id) => self.block(id, &block, at),
+                Route::Series(id) => self.block(id, &block, aside, at),
                 Route::Elsewhere => {}
-                Route::Refused(metric) => {
-                    self.count_refused(RefusalReason::SeriesLimit.token(), block.count());
-                    self.tell_limit(metric, at);
-                }
+                Route::Refused(_) => refused = true,
+            }
+        }
+        if refused { self.refuse_series(section, &routes, aside, at) } else { Ok(()) }
+    }
+
+    /// The series of a section that there is no room for; their names stand in its table alone.
+    fn refuse_series(
+        &mut self,
+        section: &Section<'_>,
+        routes: &[Route],
+        aside: &mut Aside,
+        at: Time,
+    ) -> Result<(), BatchError> {
+        let mut rows = Table::new(section.table)?;
+        for (block, route) in section.blocks().zip(routes) {
+            let Some(row) = rows.next_known_row()? else { break };
+            let Route::Refused(full) = *route else { continue };
+            let (Row { key, kind }, reason) = (row, RefusalReason::SeriesLimit);
+            let read = block.for_each(|time, value, id| {
+                aside.put(reason, &Refused { key, kind, time, value, id });
+            });
+            self.count_refused(reason.token(), block.count());
+            self.tell_limit(full, split_key(key).0, at);
+            if let Err(error) = read {
+                self.refuse_block(key, &error, at);
             }
         }
         Ok(())
     }
 
     /// The samples of one series: the hot path.
-    fn block(&mut self, id: u32, block: &Block<'_>, at: Time) {
-        let (mut hit, mut future, mut refused) = (false, 0_u32, Vec::new());
+    fn block(&mut self, id: u32, block: &Block<'_>, aside: &mut Aside, at: Time) {
+        let (mut hit, mut future, mut kept) = (false, 0_u32, Vec::new());
         let mut open = self.open(id);
         let read = block.for_each(|time, value, sample_id| {
             let arrival = Arrival { time, value, id: sample_id };
@@ -136,8 +165,8 @@ impl Shard {
                 Fate::Added | Fate::Repeated => hit = true,
                 Fate::Future => {
                     future += 1;
-                    if refused.len() < REFUSED_KEPT {
-                        refused.push((time, value));
+                    if kept.len() < SAMPLES_MAX {
+                        kept.push((time, value, sample_id));
                     }
                 }
             }
@@ -147,15 +176,23 @@ impl Shard {
             if !hit {
                 self.note_future(id, future, at);
             }
-            self.refuse_future(id, &refused, at);
+            let reason = RefusalReason::TooFarFuture;
+            self.count_refused(reason.token(), future.into());
+            let (key, kind) = (&*self.series[id].key, self.series[id].kind);
+            for (time, value, id) in kept {
+                aside.put(reason, &Refused { key, kind, time, value, id });
+            }
         }
         if let Err(error) = read {
-            self.count_refused(error.reason(), 1);
-            let series = &self.series[id];
-            let name = self.metrics[series.metric].name.clone();
-            let text = format!("{error} in samples of {}", series.key);
-            self.speaker.dead_letter(at, &name, error.reason(), Bytes::from(text));
+            let key = self.series[id].key.clone();
+            self.refuse_block(&key, &error, at);
         }
+    }
+
+    fn refuse_block(&mut self, key: &str, error: &BatchError, at: Time) {
+        self.count_refused(error.reason(), 1);
+        let (name, text) = (split_key(key).0, format!("{error} in samples of {key}"));
+        self.speaker.dead_letter(at, name, error.reason(), Bytes::from(text));
     }
 
     /// A single sample.
@@ -190,38 +227,7 @@ impl Shard {
             Miss::Late => ("source_late", "older than every window that could hold it"),
         };
         let text = format!("every sample of {name} is {what}: check the clock of whoever sends it");
-        self.notice(at, kind, &name, text);
-    }
-
-    fn tell_limit(&mut self, metric: u32, at: Time) {
-        let owner = &mut self.metrics[metric];
-        if std::mem::replace(&mut owner.limit_told, true) {
-            return;
-        }
-        let (name, known) = (owner.name.clone(), owner.series.len());
-        let text = format!(
-            "new series of {name} are refused ({known} are known and keep working): use fewer label \
-             values, or raise limits.series_per_metric or limits.series_per_shard"
-        );
-        self.notice(at, "series_limit", &name, text);
-    }
-
-    fn refuse_future(&mut self, id: u32, samples: &[(Option<Time>, f64)], at: Time) {
-        let reason = RefusalReason::TooFarFuture.token();
-        self.count_refused(reason, samples.len() as u64);
-        let key = &self.series[id].key;
-        let (name, labels) = crate::series::split_key(key);
-        let labels: serde_json::Map<String, serde_json::Value> =
-            labels.map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let samples: Vec<_> = samples
-            .iter()
-            .map(|(time, value)| {
-                let ts = time.map(|time| time.as_millis());
-                serde_json::json!({ "name": name, "labels": labels, "ts": ts, "val": value })
-            })
-            .collect();
-        let (name, payload) = (name.to_owned(), serde_json::Value::Array(samples).to_string());
-        self.speaker.dead_letter(at, &name, reason, Bytes::from(payload));
+        self.notice(at, kind, (&name, ""), text);
     }
 
     pub(super) fn count_refused(&mut self, reason: &'static str, count: u64) {

@@ -4,6 +4,7 @@
 //! cut into chunks. So the chunks do not depend on the number of workers, and a worker reads only its slices.
 //! Of the rollups the panes are saved that have not been said yet.
 
+use super::limit::Told;
 use super::metric::{Group, Metric, Series, View, ViewKey};
 use super::repeats::{Clients, Ids};
 use super::watches::Watching;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// First bytes of every chunk, and the version of this layout.
-const MAGIC: [u8; 5] = *b"OPSS\x03";
+const MAGIC: [u8; 5] = *b"OPSS\x04";
 /// Bytes of a chunk without its header.
 const CHUNK_BYTES: usize = 500 << 10;
 /// Magic, version of the stages, stream, part, parts.
@@ -105,6 +106,7 @@ impl Shard {
 
     fn save_slice(&self, slice: usize, out: &mut Vec<u8>) {
         self.ids[slice].save(out);
+        self.limits_told[slice].save(out);
         let looks = self.looks.iter().filter(|(name, _)| super::slice_of(name) == slice);
         let looks: Vec<_> = looks.collect();
         put(out, looks.len() as u64);
@@ -123,6 +125,7 @@ impl Shard {
     fn load_slice(&mut self, slice: usize, bytes: &[u8]) -> Result<(), BatchError> {
         let mut cursor = Cursor::new(bytes);
         self.ids[slice] = Ids::load(&mut cursor)?;
+        self.limits_told[slice] = Told::load(&mut cursor)?;
         for _ in 0..cursor.count(2)? {
             let name = cursor.text()?.to_owned();
             self.looks.insert(name, Time(cursor.signed()?));
@@ -136,7 +139,7 @@ impl Shard {
     fn save_metric(&self, metric: &Metric, out: &mut Vec<u8>) {
         put_bytes(out, metric.name.as_bytes());
         put(out, u64::from(metric.next_number));
-        out.push(u8::from(metric.limit_told));
+        metric.limit_told.save(out);
         put_bytes(out, &json(&metric.astray));
         put(out, metric.series.len() as u64);
         for series in metric.series.values().map(|id| &self.series[*id]) {
@@ -163,7 +166,7 @@ impl Shard {
     fn load_metric(&mut self, cursor: &mut Cursor<'_>) -> Result<(), BatchError> {
         let id = self.metric(cursor.text()?);
         let next_number = u32::try_from(cursor.unsigned()?).map_err(|_| BAD)?;
-        let limit_told = cursor.byte()? != 0;
+        let limit_told = Told::load(cursor)?;
         let astray = from_json(cursor.bytes()?)?;
         let mut series = Vec::new();
         for _ in 0..cursor.count(4)? {

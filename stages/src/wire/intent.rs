@@ -35,6 +35,18 @@ pub enum Reason {
     Notice,
 }
 
+impl Reason {
+    /// Whether it moves what a channel of this kind keeps. A pager's incident and an alert behind a webhook are open
+    /// until a "resolved" comes, and a pager goes on waking people until an "acknowledged" does.
+    pub fn moves(self, channel: &str) -> bool {
+        match channel {
+            "pager_duty" => matches!(self, Self::Resolved | Self::Acknowledged),
+            "webhook" => self == Self::Resolved,
+            _ => false,
+        }
+    }
+}
+
 /// The decision to tell one receiver one thing. Delivered at least once, always under the same keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
@@ -42,7 +54,8 @@ pub struct Intent {
     pub schema: u32,
     /// `Message-ID` and `Idempotency-Key`: 32 hex digits of H(incident, transition, reminder, receiver).
     pub key: String,
-    /// `dedup_key` of PagerDuty: 32 hex digits of H(incident, receiver).
+    /// `dedup_key` of PagerDuty: 32 hex digits of H(incident, receiver). All digests of a receiver have one key; what has
+    /// no incident, or comes after it, has one of its own.
     pub dedup_key: String,
     /// Who is told.
     pub receiver: String,
@@ -66,7 +79,7 @@ pub struct Intent {
     pub time: Time,
     /// When the incident was opened.
     pub opened: Option<Time>,
-    /// When it was over.
+    /// When it was over. Set, the message closes what others under its `dedup_key` opened.
     pub ended: Option<Time>,
     /// Given up after this, on the bus's clock.
     pub deadline: Time,
@@ -92,6 +105,19 @@ pub struct Intent {
     pub folded: Vec<Folded>,
     /// How many messages were folded into it.
     pub folded_count: u64,
+}
+
+impl Intent {
+    /// Whether it closes what earlier messages under its `dedup_key` opened.
+    pub fn closes(&self) -> bool {
+        self.reason == Reason::Resolved || self.ended.is_some()
+    }
+
+    /// Whether the channel that is tried first keeps something that this moves: then it is told by itself, however late.
+    pub fn moves(&self) -> bool {
+        let reason = if self.closes() { Reason::Resolved } else { self.reason };
+        self.channels.first().is_some_and(|kind| reason.moves(kind))
+    }
 }
 
 /// One line of a digest.

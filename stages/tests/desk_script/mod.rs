@@ -93,6 +93,7 @@ impl Script {
             "foreign_claim" => self.foreign_claim(args),
             "status" => self.status(args),
             "verified" => self.verified(args),
+            "gap" => self.gap(args),
             "ack" => {
                 desk(DeskKind::Ack, json!({"schema": 1, "incident": incident(), "author": args[0]}))
             }
@@ -241,6 +242,18 @@ impl Script {
         self.relayed(DeskKind::Transition, "ops.transition.0".to_owned(), body, Span::ZERO, args)
     }
 
+    /// A shard's hole, `began` and `ended` so long ago; `lost`: entries are gone with it.
+    fn gap(&mut self, args: &[&str]) -> (EntryKind, Vec<u8>) {
+        let at =
+            |name: &str| self.now.minus(Span::parse(option(args, name).unwrap_or("0s")).unwrap());
+        let (from, to) = (at("began"), at("ended"));
+        let lost = args.contains(&"lost").then_some((7, 9));
+        let gap = DataGap { schema: 1, from, to, length: to.since(from), position: 0, lost };
+        let subject = format!("ops.transition.{}", option(args, "shard").unwrap_or("0"));
+        let body = json!(ShardEvent::DataGap(gap));
+        self.relayed(DeskKind::Transition, subject, body, Span::ZERO, args)
+    }
+
     fn relayed(
         &mut self,
         kind: DeskKind,
@@ -264,7 +277,8 @@ fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
 }
 
 /// The settings of the brief, with options: `approve`, `dry_run`, `unless=..`, `changed_within=..`, `burst=..`,
-/// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..`, `no_plan`, `off`, `severity=..`.
+/// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..` of
+/// `channel=..`, `fallback=..`, `notify=..`, `no_plan`, `off`, `severity=..`.
 pub fn settings(args: &[&str]) -> Settings {
     let span =
         |name: &str, default: &str| Span::parse(option(args, name).unwrap_or(default)).unwrap();
@@ -280,12 +294,13 @@ pub fn settings(args: &[&str]) -> Settings {
         let (name, channels) = (name.to_owned(), vec![channel.to_owned()]);
         Arc::new(Receiver { name, channels, budget })
     };
-    let mut receivers = vec![receiver("fallback", "email")];
+    let channel = option(args, "channel").unwrap_or("webhook");
+    let mut receivers = vec![receiver("fallback", option(args, "fallback").unwrap_or("email"))];
     let mut notify = Vec::new();
     match option(args, "receivers") {
         Some(count) => {
             for number in 0..count.parse::<u32>().unwrap() {
-                receivers.push(receiver(&format!("r{number}"), "webhook"));
+                receivers.push(receiver(&format!("r{number}"), channel));
                 notify.push(format!("r{number}"));
             }
         }
@@ -294,6 +309,9 @@ pub fn settings(args: &[&str]) -> Settings {
             receivers.push(receiver("pager_duty", "pager_duty"));
             notify.extend(["oncall@opm.gov".to_owned(), "pager_duty".to_owned()]);
         }
+    }
+    if let Some(only) = option(args, "notify") {
+        notify = vec![only.to_owned()];
     }
     let mut rule = rule("county_api", "county_api_ms", &notify);
     rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
@@ -398,6 +416,8 @@ pub fn line(output: &Output) -> String {
     }
     if subject.starts_with("notify.") {
         parts.push(format!("[{}] {}", text("reason"), text("summary")));
+        let ends = !body["ended"].is_null() && body["reason"] != "resolved";
+        parts.extend(ends.then(|| "(ends)".to_owned()));
         parts.extend(body["action"].as_str().map(|action| format!("({action})")));
         parts.extend(body["action_detail"].as_str().map(|detail| format!("({detail})")));
     }

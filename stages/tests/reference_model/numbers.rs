@@ -106,9 +106,9 @@ fn rate(window: &[&Kept]) -> Option<f64> {
     series.into_iter().filter_map(slope).reduce(|one, other| one + other)
 }
 
-/// Mean of the newest ten seconds with data.
+/// Mean of the newest ten seconds with data; what comes from ahead counts when it came.
 pub fn level(samples: &[Kept]) -> Option<f64> {
-    let second = |kept: &Kept| kept.time.0.div_euclid(1_000_000_000);
+    let second = |kept: &Kept| kept.time.min(kept.arrived).0.div_euclid(1_000_000_000);
     let newest = samples.iter().map(second).max()?;
     // From a ring of ten sums of a second each.
     let (mut total, mut count) = (0.0, 0);

@@ -11,17 +11,20 @@ const DEDUP_KEY_CHARS_MAX: usize = 255;
 
 /// The event: `trigger` opens or adds to the incident of `dedup_key`, `acknowledge` and `resolve` move it.
 pub fn event(intent: &Intent, links: &Links, board_url: &str) -> Value {
-    let action = match intent.reason {
-        Reason::Resolved => "resolve",
-        Reason::Acknowledged => "acknowledge",
-        Reason::Fired
-        | Reason::Reminded
-        | Reason::SeverityChanged
-        | Reason::ActionResult
-        | Reason::NotRecovered
-        | Reason::Flapping
-        | Reason::Digest
-        | Reason::Notice => "trigger",
+    let action = match (intent.closes(), intent.reason) {
+        (true, _) | (false, Reason::Resolved) => "resolve",
+        (false, Reason::Acknowledged) => "acknowledge",
+        (
+            false,
+            Reason::Fired
+            | Reason::Reminded
+            | Reason::SeverityChanged
+            | Reason::ActionResult
+            | Reason::NotRecovered
+            | Reason::Flapping
+            | Reason::Digest
+            | Reason::Notice,
+        ) => "trigger",
     };
     let dedup_key: String = intent.dedup_key.chars().take(DEDUP_KEY_CHARS_MAX).collect();
     let mut details: Map<String, Value> =
@@ -87,6 +90,19 @@ mod tests {
         let actions = events.each_ref().map(|event| event["event_action"].as_str().unwrap());
         assert_eq!(actions, ["trigger", "acknowledge", "resolve"]);
         assert!(events.iter().all(|event| event["dedup_key"] == events[0]["dedup_key"]));
+    }
+
+    #[test]
+    fn digests_and_notices_stay_open_until_their_end_comes() {
+        for reason in [Reason::Digest, Reason::Notice, Reason::ActionResult] {
+            let opened = of(reason);
+            let mut end = county(reason);
+            end.ended = Some(end.time);
+            let closed = event(&end, &links_of(&end, ""), "");
+            assert_eq!(opened["event_action"], "trigger");
+            assert_eq!(closed["event_action"], "resolve");
+            assert_eq!(opened["dedup_key"], closed["dedup_key"]);
+        }
     }
 
     #[test]

@@ -13,12 +13,13 @@ const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 
 /// The message: one alert, with the intent's reason and key besides what Alertmanager has.
 pub fn body(intent: &Intent, board_url: &str) -> Value {
-    let status = if intent.reason == Reason::Resolved { "resolved" } else { "firing" };
+    let status = if intent.closes() { "resolved" } else { "firing" };
     let (labels, annotations) = (alert_labels(intent), alert_annotations(intent, board_url));
     let group: Labels = [("alertname".to_owned(), labels["alertname"].clone())].into();
-    let ends = match (intent.reason, intent.ended) {
-        (Reason::Resolved, ended) => text(ended.unwrap_or(intent.time)),
-        _ => NOT_ENDED.to_owned(),
+    let ends = if intent.closes() {
+        text(intent.ended.unwrap_or(intent.time))
+    } else {
+        NOT_ENDED.to_owned()
     };
     json!({
         "version": "4",
@@ -112,6 +113,16 @@ mod tests {
         assert_eq!(first["endsAt"], NOT_ENDED);
         assert_eq!(last["endsAt"], "2026-11-20T16:08:01.000000000Z");
         assert_eq!(fired["groupKey"], "{}:{alertname=\"county_api\"}");
+    }
+
+    #[test]
+    fn the_end_of_a_digest_resolves_it() {
+        let digest = Intent { incident: None, ..county(Reason::Digest) };
+        let end = Intent { ended: Some(digest.time), ..digest.clone() };
+        let [opened, closed] = [digest, end].map(|intent| body(&intent, "http://ops"));
+        assert_eq!((&opened["status"], &closed["status"]), (&json!("firing"), &json!("resolved")));
+        assert_eq!(opened["alerts"][0]["fingerprint"], closed["alerts"][0]["fingerprint"]);
+        assert_eq!(closed["alerts"][0]["endsAt"], "2026-11-20T16:07:01.000000000Z");
     }
 
     #[test]
