@@ -42,21 +42,32 @@ struct Shared {
 enum Clock {
     Real,
     Manual(Time),
-    /// This time at this instant, and on with the runtime's clock, which a test may have paused.
-    Runtime(Time, Instant),
+    /// This time at this instant, and on with the runtime's clock, which a test may have paused; and how far the
+    /// clock of stored times was stepped since.
+    Runtime(Time, Instant, Span),
 }
 
 impl Clock {
     fn now(self) -> Time {
         match self {
             Self::Manual(now) => now,
-            Self::Runtime(then, at) => {
-                then.plus(Span(i64::try_from(at.elapsed().as_nanos()).unwrap_or(i64::MAX)))
-            }
+            Self::Runtime(.., stepped) => self.steady().plus(stepped),
             Self::Real => {
                 let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 Time(since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))
             }
+        }
+    }
+}
+
+impl Clock {
+    /// What waits are measured by: no step changes it.
+    fn steady(self) -> Time {
+        match self {
+            Self::Runtime(then, at, _) => {
+                then.plus(Span(i64::try_from(at.elapsed().as_nanos()).unwrap_or(i64::MAX)))
+            }
+            Self::Real | Self::Manual(_) => self.now(),
         }
     }
 }
@@ -74,7 +85,7 @@ impl MemoryBus {
 
     /// A bus whose stored times begin at `now` and go on with the clock of the tokio runtime.
     pub fn runtime_time(layout: Layout, now: Time) -> Self {
-        Self::with_clock(layout, Clock::Runtime(now, Instant::now()))
+        Self::with_clock(layout, Clock::Runtime(now, Instant::now(), Span::ZERO))
     }
 
     fn with_clock(layout: Layout, clock: Clock) -> Self {
@@ -92,8 +103,8 @@ impl MemoryBus {
     /// Steps the clock of a bus that goes with the runtime's, forth or back.
     pub fn step_time(&self, by: Span) {
         let mut store = self.lock();
-        if let Clock::Runtime(then, _) = &mut store.clock {
-            *then = then.plus(by);
+        if let Clock::Runtime(.., stepped) = &mut store.clock {
+            stepped.0 += by.0;
         }
     }
 

@@ -259,7 +259,7 @@ impl Store {
 
     /// The next piece of work of a durable consumer: first what is due again, then what is new.
     pub(super) fn offer(&mut self, name: &str) -> Result<Offer, BusError> {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         let lost = || unavailable(name, "no such durable consumer");
         let durable = self.durables.get(name).ok_or_else(lost)?;
         if !self.connected {
@@ -309,7 +309,7 @@ impl Store {
 
     /// Starts the ack wait again, or waits for `delay` instead.
     pub(super) fn postpone(&mut self, name: &str, sequence: u64, delay: Option<Span>) {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         if let Some(durable) = self.durables.get_mut(name) {
             let wait = i64::try_from(durable.options.ack_wait.as_nanos()).unwrap_or(i64::MAX);
             if let Some((due, _)) = durable.pending.get_mut(&sequence) {

@@ -42,7 +42,7 @@ impl Worker for MemoryWorker {
             };
             match (due, clock) {
                 (Some(due), Clock::Real | Clock::Runtime(..)) => {
-                    let wait = due.since(clock.now()).as_std();
+                    let wait = due.since(clock.steady()).as_std();
                     let _ = tokio::time::timeout(wait, changed).await;
                 }
                 _ => {

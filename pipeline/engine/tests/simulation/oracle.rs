@@ -59,7 +59,13 @@ pub async fn judge(bus: &MemoryBus, shards: u32, truth: &Truth) -> Result<Counts
     once("intents", &intents)?;
     let delivered: BTreeSet<String> = truth.delivered.lock().unwrap().iter().cloned().collect();
     if let Some(lost) = intents.iter().find(|key| !delivered.contains(*key)) {
-        return Err(format!("intent {lost} reached nobody"));
+        let intent = events
+            .iter()
+            .find(|message| String::from_utf8_lossy(&message.payload).contains(lost.as_str()));
+        return Err(format!(
+            "the run ended at {}; an intent reached nobody: {intent:?}",
+            bus.now()
+        ));
     }
     relayed_once(bus, &events, shards)?;
     let samples = samples_are_there(bus, truth)?;
