@@ -3,7 +3,7 @@
 use crate::events::Happened;
 use crate::load::Load;
 use crate::server::Server;
-use crate::site::{Running, Site, caught_up};
+use crate::site::{Running, Site, caught_up, signal};
 use crate::support::free_port;
 use bus::SharedBus;
 use serde_json::Value;
@@ -71,4 +71,41 @@ async fn the_second_process_takes_over_and_the_incident_stays_one() {
         .await;
     assert_eq!((told("fired"), told("resolved")), (2, 1));
     assert!(second.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_owner_that_wakes_steps_down_and_says_nothing_twice() {
+    let site = Site::new("metric: web_ms\nthreshold: 1000\nwindow: 2s\nnotify: [hook]\n").await;
+    let server = Server::open(&site).await;
+    let bus = server.bus().await;
+    let first = up(&site, &server, "data").await;
+    first.until(owns_all).await;
+    let second = up(&site, &server, "data2").await;
+    second.until(|health| health["ready"] == true && owned(health) == [false, false]).await;
+    let load = Load::start(&site, second.url());
+    load.more(20).await;
+    load.turn_slow();
+    seen(&bus, &load, "fired", 1).await;
+    // Frozen with a firing alert in hand, as by a paused machine.
+    signal(first.pid(), "STOP").await;
+    second.until(owns_all).await;
+    load.turn_fast();
+    seen(&bus, &load, "resolved", 1).await;
+    signal(first.pid(), "CONT").await;
+    first.until(|health| health["ready"] == true && owned(health) == [false, false]).await;
+    load.turn_slow();
+    let happened = seen(&bus, &load, "fired", 2).await;
+    load.end().await;
+    second.until(caught_up).await;
+    let (fired, resolved) = (happened.alerts("fired"), happened.alerts("resolved"));
+    assert_eq!(fired.len(), 2, "{fired:?}");
+    assert_eq!(resolved, [fired[0]]);
+    assert_ne!(fired[0], fired[1], "another incident");
+    for process in [first, second] {
+        assert!(process.stop().await.success());
+    }
+    let audit = ["audit", "verify", "--nats-url", &server.url];
+    let proven = site.command(&audit, "data").output().await.unwrap();
+    let said = String::from_utf8_lossy(&proven.stdout).into_owned();
+    assert!(proven.status.success(), "{said}");
 }
