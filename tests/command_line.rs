@@ -177,9 +177,20 @@ async fn a_burst_that_nobody_hears_ends_at_once() {
 #[tokio::test]
 async fn help_and_completions_come_from_one_definition() {
     let help = String::from_utf8(run(&["--help"]).await.stdout).unwrap();
-    for command in
-        ["up", "lab", "burst", "agent", "rules", "plans", "keys", "dashboard", "status", "doctor"]
-    {
+    for command in [
+        "up",
+        "lab",
+        "burst",
+        "agent",
+        "rules",
+        "plans",
+        "audit",
+        "recover",
+        "keys",
+        "dashboard",
+        "status",
+        "doctor",
+    ] {
         assert!(help.contains(&format!("  {command}")), "{command} is missing: {help}");
     }
     let script = String::from_utf8(run(&["completions", "bash"]).await.stdout).unwrap();

@@ -65,6 +65,18 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Say why a log cannot be continued, and go on without what is gone
+    Recover {
+        /// Give up what is lost; without it, only say what that is.
+        #[arg(long)]
+        accept_loss: bool,
+        /// Which log, a shard's number or `desk` [default: all].
+        #[arg(long)]
+        log: Option<String>,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
     /// Make the keys and the accounts of a nats-server of your own, as the local one has them
     Keys(KeysOptions),
     /// Print the address of a metric's live chart

@@ -14,6 +14,7 @@ mod keys;
 mod load;
 mod plans;
 mod ready;
+mod recover;
 mod reload;
 mod rules;
 mod signals;
@@ -52,6 +53,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,
         Command::Audit { command } => audit::run(command, format).await,
+        Command::Recover { accept_loss, log, options } => {
+            recover::run(&options, (log.as_deref(), accept_loss), format).await
+        }
         Command::Keys(options) => keys::run(&options, format),
         Command::Dashboard { metric, window, url } => {
             http::dashboard(&metric, &window, &url, format)

@@ -24,6 +24,10 @@ async fn an_operator_proves_what_was_said_and_sees_what_was_not() {
     assert!(proven.status.success(), "{said}{}", String::from_utf8_lossy(&proven.stderr));
     assert!(said.lines().filter(|line| line.contains("events proven")).count() == 2, "{said}");
 
+    let fine = site.run(&["recover"]).await;
+    let said = String::from_utf8(fine.stdout).unwrap();
+    assert!(fine.status.success() && said.matches("can be continued").count() == 2, "{said}");
+
     // Somebody with the keys of the house says that it fired once more.
     let events = all(&bus, Stream::Events).await;
     let fired = events.iter().find(|message| message.subject.ends_with(b".fired")).unwrap();

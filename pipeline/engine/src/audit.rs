@@ -6,6 +6,7 @@
 use crate::anchors::Anchors;
 use crate::error::EngineError;
 use crate::ownership::stream_of;
+use crate::recover::LOSS_ACCEPTED;
 use crate::said::says;
 use crate::snapshot;
 use crate::whole::is_whole_behind;
@@ -305,6 +306,13 @@ struct Body {
     lost: Option<serde::de::IgnoredAny>,
 }
 
+impl Body {
+    /// Not what the stages say, but what the owner or an operator did.
+    fn is_of_owner(&self) -> bool {
+        self.lost.is_some() || matches!(self.kind.as_deref(), Some("poisoned" | LOSS_ACCEPTED))
+    }
+}
+
 impl Spoken {
     /// Everything said about entries behind the start, up to `end`.
     async fn open(
@@ -357,8 +365,7 @@ impl Spoken {
         }
         let body: Option<Body> = serde_json::from_slice(&message.payload).ok();
         let body = body.as_ref();
-        if body.is_some_and(|body| body.lost.is_some() || body.kind.as_deref() == Some("poisoned"))
-        {
+        if body.is_some_and(|body| body.is_of_owner()) {
             self.by_owner += 1;
             return false;
         }

@@ -4,7 +4,7 @@
 //! bus ── feeder ── rounds ── dataflow ── rounds ── committer ── bus       one feeder a stream, one committer a log
 //!          └ ticks                                    ├ snapshot
 //!                                                     └ loose (rollups, dead letters)
-//! audit: replays a log and compares, beside all that.
+//! audit: replays a log and compares, beside all that.   recover: goes on without what is gone, by hand.
 //! keeper: heartbeats, take-over and recovery of logs.   relay, withdraw: edges of the desk's owner.
 //! ```
 //!
@@ -30,6 +30,7 @@ mod packing;
 mod patience;
 mod read_back;
 mod readers;
+mod recover;
 mod recovery;
 mod relay;
 mod rounds;
@@ -45,3 +46,4 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing};
 pub use options::EngineOptions;
+pub use recover::{Loss, recover};

@@ -39,20 +39,21 @@ pub(crate) async fn start(
                 "the stream ends at {} but position {} is committed: it was created anew or restored from an old copy",
                 stream.last, record.position
             ),
-            remedy: "restore the stream, or start with fresh streams under another prefix",
+            remedy: "restore the stream, or see what `ops recover` would give up",
         });
     }
     let whole = async |position| {
         is_whole_behind(bus, subjects, stream_of(log), position, stream.last).await
     };
     let mut unreadable = None;
-    let named = [&record.snapshot, &record.snapshot_before].into_iter().flatten().cloned();
+    let named = [&record.snapshot, &record.snapshot_before].into_iter().flatten();
+    let named = named.map(|snapshot| (snapshot.clone(), true));
     let kept = anchors.newest_first().filter(|anchor| anchor.stages == stages::VERSION);
-    let kept = kept.map(|anchor| anchor.snapshot.clone());
-    let places: Vec<SnapshotRef> = named.chain(kept).collect();
-    for (index, reference) in places.into_iter().enumerate() {
+    let kept = kept.map(|anchor| (anchor.snapshot.clone(), false));
+    let places: Vec<(SnapshotRef, bool)> = named.chain(kept).collect();
+    for (reference, newest) in places {
         // Those the record names are the newest there are; what is behind them may be gone, and is told as a hole.
-        if index > 1 && !whole(reference.position).await? {
+        if !newest && !whole(reference.position).await? {
             break;
         }
         match snapshot::load(bus, subjects, log, &reference).await {

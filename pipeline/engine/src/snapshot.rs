@@ -217,7 +217,7 @@ pub(crate) async fn load(
     let broken = |why: &str| EngineError::Unrecoverable {
         log,
         why: format!("snapshot {} cannot be read: {why}", reference.id),
-        remedy: "restore the state stream, or remove its name from the commit record to replay the log",
+        remedy: "restore the state stream, or see what `ops recover` would give up",
     };
     let mut packed = Vec::new();
     for piece in 0..reference.chunks {

@@ -312,3 +312,87 @@ async fn a_log_that_was_created_anew_is_refused_with_the_reason() {
     assert!(health.trouble.unwrap().contains("is committed: it was created anew or restored"));
     assert!(!health.logs[0].owned);
 }
+
+/// The loss of shard 0 when it is looked at, and when it is accepted.
+async fn given_up(bus: &SharedBus) -> engine::Loss {
+    let (log, with) = (LogId::Shard(0), options(bus, 1, "operator"));
+    let seen = engine::recover(&with, log, false).await.unwrap().unwrap();
+    assert!(!seen.accepted);
+    let accepted = engine::recover(&with, log, true).await.unwrap().unwrap();
+    assert_eq!((accepted.accepted, &accepted.why), (true, &seen.why));
+    assert_eq!(engine::recover(&with, log, true).await.unwrap(), None, "it can be continued");
+    accepted
+}
+
+/// An engine goes on, a sample that is bad fires, and people are told of the loss.
+async fn goes_on(memory: &MemoryBus, bus: &SharedBus) {
+    let engine = Engine::start(options(bus, 1, "ops-1")).unwrap();
+    owns_all(&engine).await;
+    engine::apply_settings(bus, &subjects(), &friday()).await.unwrap();
+    for _ in 0..3 {
+        sample(&**bus, METRIC, 90_000.0).await;
+    }
+    alerts_until(bus, AlertState::Fired).await;
+    engine.shutdown(PATIENCE).await;
+    let said = said_by(&memory.messages(Stream::Events), LogId::Shard(0));
+    let told = said.iter().filter(|(_, body)| body.contains("loss_accepted")).count();
+    assert_eq!(told, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_created_anew_goes_on_once_the_loss_is_accepted() {
+    let (memory, bus) = memory();
+    bus.ensure(1).await.unwrap();
+    let engine = start(&bus, 1, "ops-1").await;
+    sample(&*bus, METRIC, 1.0).await;
+    engine.shutdown(PATIENCE).await;
+    let (fresh, again) = self::memory();
+    fresh.ensure(1).await.unwrap();
+    let record = commit_record(&memory, LogId::Shard(0));
+    fresh.publish(message(subjects().commit(LogId::Shard(0)), &record)).await.unwrap();
+    let loss = given_up(&again).await;
+    assert!(loss.why.contains("created anew") && loss.lost.contains("begin anew"), "{loss:?}");
+    goes_on(&fresh, &again).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_without_snapshots_and_without_its_beginning_goes_on_once_that_is_accepted() {
+    let (memory, bus) = memory();
+    bus.ensure(1).await.unwrap();
+    let engine = start(&bus, 1, "ops-1").await;
+    for _ in 0..3 {
+        sample(&*bus, METRIC, 1.0).await;
+    }
+    engine.shutdown(PATIENCE).await;
+    bus.purge(Stream::State, "ops.state.>", 0).await.unwrap();
+    let last = memory.state(Stream::Log).await.unwrap().last;
+    memory.expire_before(Stream::Log, last);
+    let loss = given_up(&bus).await;
+    assert!(loss.why.contains("a piece is missing"), "{loss:?}");
+    goes_on(&memory, &bus).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_given_up_behind_the_back_of_an_owner() {
+    let (memory, bus) = memory();
+    bus.ensure(1).await.unwrap();
+    let engine = start(&bus, 1, "ops-1").await;
+    sample(&*bus, METRIC, 1.0).await;
+    let seen = engine.until(|health| health.logs[0].snapshots > 0);
+    within("a snapshot", seen).await;
+    let with = options(&bus, 1, "operator");
+    let refused = within("a refusal", async {
+        loop {
+            // A snapshot under way may come after this.
+            bus.purge(Stream::State, "ops.state.>", 0).await.unwrap();
+            memory.expire_before(Stream::Log, memory.state(Stream::Log).await.unwrap().last);
+            match engine::recover(&with, LogId::Shard(0), true).await {
+                Err(error) => break error.to_string(),
+                Ok(given_up) => assert_eq!(given_up, None),
+            }
+        }
+    });
+    let why = refused.await;
+    assert!(why.contains("ops-1 owns it and is alive"), "{why}");
+    engine.shutdown(PATIENCE).await;
+}
