@@ -133,7 +133,12 @@ impl Site {
 
     /// Runs `ops` with `args` and the folders of this site to its end.
     pub async fn run(&self, args: &[&str]) -> Output {
-        tokio::time::timeout(PATIENCE, self.command(args, "data").output()).await.unwrap().unwrap()
+        self.run_in("data", args).await
+    }
+
+    /// The same, with a data folder of its own.
+    pub async fn run_in(&self, data: &str, args: &[&str]) -> Output {
+        tokio::time::timeout(PATIENCE, self.command(args, data).output()).await.unwrap().unwrap()
     }
 
     /// Starts `ops lab`, always at the same address.

@@ -9,7 +9,7 @@ use crate::layout::{DUPLICATE_WINDOW, SHARDS_REMEDY, SPECS, Spec};
 use crate::{BusError, Stream};
 use serde_json::{Value, json};
 
-const STREAM_NOT_FOUND: u64 = 10_059;
+pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 const STREAM_NAME_IN_USE: u64 = 10_058;
 
 /// Creates or checks every stream.
