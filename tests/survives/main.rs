@@ -8,6 +8,7 @@
 mod apart;
 mod audit;
 mod burst;
+mod cluster;
 mod events;
 mod hook;
 mod kill;
@@ -16,8 +17,10 @@ mod numbers;
 mod outage;
 mod plans;
 mod receivers;
+mod retention;
 mod rules;
 mod server;
+mod servers;
 mod shards;
 mod site;
 mod stop;
