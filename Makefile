@@ -6,10 +6,12 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 # Data folder of `make lab`, emptied at each start; nothing of anybody's own lies there.
 LAB := target/lab
+# The same for `make cluster-lab`.
+CLUSTER_LAB := target/cluster-lab
 
 BENCHES := stages engine_vs_consumer time_to_alert standing_cost
 
-.PHONY: lab test check soak fuzz bench lint deny advisories setup-lab setup-test clean
+.PHONY: lab cluster-lab test check soak fuzz bench lint deny advisories setup-lab setup-test clean
 
 lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
 	$(CARGO) build --release --bin ops
@@ -18,6 +20,10 @@ lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, 
 	@echo "In a second terminal, type:  ./target/release/ops burst --data $(LAB)"
 	@echo
 	./target/release/ops lab --data $(LAB)
+
+cluster-lab: setup-lab ## three nats-servers, three engines, two agents on this machine, to kill as you like
+	$(CARGO) build --release --bin ops
+	@deploy/tools/cluster_lab $(CLUSTER_LAB) target/release/ops "$$(command -v nats-server)"
 
 test: setup-test ## set everything up and run every test
 	$(CARGO) test --workspace --all-targets --no-fail-fast

@@ -5,7 +5,7 @@ use crate::support::{PATIENCE, get_json};
 use bus::accounts::Role;
 use bus::jetstream::{JetStream, Options};
 use bus::layout::Layout;
-use bus::{Message, SharedBus, Stream};
+use bus::{BusError, Message, SharedBus, Stream};
 use serde_json::Value;
 use stages::wire::{AlertEvent, Command, RollbackEvent, RollbackOutcome};
 use std::sync::Arc;
@@ -77,8 +77,8 @@ impl Happened {
 
 /// Every message a stream holds now.
 pub async fn all(bus: &SharedBus, stream: Stream) -> Vec<Message> {
-    let end = bus.state(stream).await.unwrap().last;
-    let (mut reader, mut messages) = (bus.read(stream, None, 1).await.unwrap(), Vec::new());
+    let end = answered(|| bus.state(stream)).await.last;
+    let (mut reader, mut messages) = (answered(|| bus.read(stream, None, 1)).await, Vec::new());
     while messages.last().map_or(0, |message: &Message| message.sequence) < end {
         let next = tokio::time::timeout(PATIENCE, reader.next(&mut messages));
         next.await.expect("the stream is read").unwrap();
@@ -86,9 +86,22 @@ pub async fn all(bus: &SharedBus, stream: Stream) -> Vec<Message> {
     messages
 }
 
+/// Asks again while a cluster elects a leader.
+async fn answered<T, F: Future<Output = Result<T, BusError>>>(mut ask: impl FnMut() -> F) -> T {
+    let asking = async {
+        loop {
+            match ask().await {
+                Err(BusError::Unavailable { .. }) => tokio::time::sleep(ASK_EVERY).await,
+                other => return other.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the bus answers")
+}
+
 /// Waits for the first message of a stream on `subject` (wildcards allowed).
 pub async fn first(bus: &SharedBus, stream: Stream, subject: &str) -> Message {
-    let mut reader = bus.read(stream, Some(subject), 1).await.unwrap();
+    let mut reader = answered(|| bus.read(stream, Some(subject), 1)).await;
     let mut messages = Vec::new();
     match tokio::time::timeout(PATIENCE, reader.next(&mut messages)).await {
         Ok(read) => read.unwrap(),

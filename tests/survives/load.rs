@@ -34,13 +34,22 @@ impl Load {
         Self::of(site, url, &[r#""name":"web_ms""#])
     }
 
+    /// The same, cured by the script of an agent with another data folder.
+    pub fn cured_by(site: &Site, url: String, cured: &str) -> Self {
+        Self::calling(site.path(cured), url, &[r#""name":"web_ms""#])
+    }
+
     /// Starts calling; each call is a sample of each of `series` (name and labels in JSON).
     pub fn of(site: &Site, url: String, series: &[&str]) -> Self {
+        Self::calling(site.path("data/cured"), url, series)
+    }
+
+    fn calling(cured: PathBuf, url: String, series: &[&str]) -> Self {
         with_tls();
         let told = Arc::new(Told {
             url,
             metrics: series.iter().map(|one| (*one).to_owned()).collect(),
-            cured: site.path("data/cured"),
+            cured,
             slow: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stored: AtomicU64::new(0),

@@ -108,7 +108,8 @@ pub trait Bus: Send + Sync + 'static {
     /// On [`BusError::Unclear`] the caller reads back before it sends again.
     async fn commit(&self, batch: Vec<Outgoing>) -> Result<u64, BusError>;
 
-    /// The last message of a subject (wildcards allowed), read from the leader.
+    /// The last message of a subject (wildcards allowed), read from the leader. Roles that may read single subjects
+    /// only get it from any copy of the stream: it may be one that lags, and lacks what was stored just now.
     async fn last(&self, stream: Stream, subject: &str) -> Result<Option<Message>, BusError>;
 
     /// Bounds of a stream.

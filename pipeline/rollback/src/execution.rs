@@ -223,18 +223,34 @@ impl Execution {
     }
 
     /// Stores the end: journal, ledger, outcome. Each may be there already.
-    async fn conclude(&self, outcome: RollbackOutcome, expected: u64) -> Result<Carried, BusError> {
+    async fn conclude(
+        &self,
+        outcome: RollbackOutcome,
+        mut expected: u64,
+    ) -> Result<Carried, BusError> {
+        use LedgerState::{Claimed, Started};
         self.record_end(&outcome);
         let RollbackOutcome { state, exit_code, cause, .. } = outcome;
         let end = LedgerState::Ended { outcome: state, exit_code, cause };
-        match self.ledger.put(end.clone(), expected).await? {
-            Some(Held { by: Holder::Us(state), .. }) if state == end => {}
-            other => tracing::error!(
-                plan = self.command.plan,
-                incident = self.command.incident,
-                ?other,
-                "somebody changed our ledger record; telling the outcome all the same"
-            ),
+        loop {
+            match self.ledger.put(end.clone(), expected).await? {
+                Some(Held { by: Holder::Us(state), .. }) if state == end => break,
+                // What it goes by was the answer of a copy that lagged.
+                Some(Held { by: Holder::Us(Claimed | Started { .. }), sequence, .. })
+                    if sequence > expected =>
+                {
+                    expected = sequence;
+                }
+                other => {
+                    tracing::error!(
+                        plan = self.command.plan,
+                        incident = self.command.incident,
+                        ?other,
+                        "somebody changed our ledger record; telling the outcome all the same"
+                    );
+                    break;
+                }
+            }
         }
         self.tell(outcome).await
     }

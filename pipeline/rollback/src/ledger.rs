@@ -2,6 +2,10 @@
 //!
 //! Created once (that is the claim) and changed by compare-and-set only. Withdrawing a command is the same
 //! create-once record, so a claim and a withdrawal exclude each other.
+//!
+//! An agent may read its subjects only, and so gets its answers from any copy of the stream, which may lag. What it has
+//! stored, or was refused for, says how new an answer must be at least: an older one is asked for again. Before its
+//! first write nothing does, and nothing need: an answer that lags leads to a write that is refused.
 
 use crate::patience::until_answered;
 use bus::{BusError, Expect, Outgoing, SharedBus, Stream};
@@ -9,6 +13,14 @@ use bytes::Bytes;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{Command, LedgerRecord, LedgerState, SCHEMA};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a copy may lag. One that is further behind is cut off; the command comes again and meets another.
+const LAG_MAX: Duration = Duration::from_secs(30);
+/// Pause before an answer that is too old is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The record as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,13 +43,14 @@ pub enum Holder {
 }
 
 /// The record of one command.
-#[derive(Clone)]
 pub struct Ledger {
     bus: SharedBus,
     subject: String,
     plan: String,
     incident: String,
     name: String,
+    /// The record stands here, or further on.
+    known: AtomicU64,
 }
 
 impl Ledger {
@@ -49,16 +62,31 @@ impl Ledger {
             plan: command.plan.clone(),
             incident: command.incident.clone(),
             name: name.to_owned(),
+            known: AtomicU64::new(0),
         }
     }
 
-    /// What it says now, read from the leader.
+    /// What it says now, at least as new as what we know of it.
     ///
     /// # Errors
-    /// Only those the bus will not answer differently later.
+    /// Those the bus will not answer differently later; [`BusError::Unavailable`] where its answers stay too old.
     pub async fn read(&self) -> Result<Option<Held>, BusError> {
+        let began = Instant::now();
         let ask = || self.bus.last(Stream::Outcomes, &self.subject);
-        let Some(message) = until_answered("ledger", ask).await? else { return Ok(None) };
+        let message = loop {
+            let message = until_answered("ledger", ask).await?;
+            let (sequence, known) = (message.as_ref().map_or(0, |m| m.sequence), self.known());
+            if sequence >= known {
+                break message;
+            }
+            if began.elapsed() > LAG_MAX {
+                let why = format!("the answer is of {sequence}, older than {known}: a copy lags");
+                return Err(BusError::Unavailable { what: self.subject.clone(), why });
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        };
+        let Some(message) = message else { return Ok(None) };
+        self.knows(message.sequence);
         let by = match serde_json::from_slice::<LedgerRecord>(&message.payload) {
             Ok(record) if record.holder == self.name => Holder::Us(record.state),
             Ok(record) => Holder::Other(record.holder),
@@ -89,8 +117,19 @@ impl Ledger {
         };
         // A conflict may be our own earlier try whose ack was lost: reading back tells.
         match until_answered("ledger", || self.bus.publish(message.clone())).await {
-            Ok(_) | Err(BusError::Conflict { .. }) => self.read().await,
-            Err(error) => Err(error),
+            Ok(stored) => self.knows(stored.sequence),
+            // Something lies behind what was expected.
+            Err(BusError::Conflict { .. }) => self.knows(expected + 1),
+            Err(error) => return Err(error),
         }
+        self.read().await
+    }
+
+    fn known(&self) -> u64 {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    fn knows(&self, sequence: u64) {
+        self.known.fetch_max(sequence, Ordering::Relaxed);
     }
 }

@@ -75,8 +75,8 @@ pub struct BusConfig {
     pub prefix: String,
     /// Shards; fixed when the streams are created.
     pub shards: u32,
-    /// Copies of every stream: 1, 3 or 5.
-    pub replicas: u32,
+    /// Copies of every stream: 1, 3 or 5; none: three on a cluster, else one.
+    pub replicas: Option<u32>,
     /// How long samples are kept.
     pub log_keep: Span,
     /// Automatic actions even on a bus that lets anybody in.

@@ -91,6 +91,12 @@ impl Link {
         self.client.connection_state() == State::Connected
     }
 
+    /// Whether the server is one of a cluster.
+    pub(super) fn clustered(&self) -> bool {
+        let info = self.client.try_server_info();
+        info.and_then(|info| info.cluster).is_some_and(|name| !name.is_empty())
+    }
+
     /// Rises with every loss and every return of the connection.
     pub(super) fn connections(&self) -> watch::Receiver<u64> {
         self.events.connections.subscribe()

@@ -20,8 +20,8 @@ pub struct Options {
     pub inbox_prefix: String,
     /// Names of streams and subjects.
     pub layout: Layout,
-    /// Copies of each stream: 1, 3 or 5.
-    pub replicas: u32,
+    /// Copies of each stream: 1, 3 or 5; none: three on a cluster, else one.
+    pub replicas: Option<u32>,
     /// Bounds of streams.
     pub limits: Limits,
     /// How long samples are kept; what [`crate::layout`] says if none.
@@ -46,7 +46,7 @@ impl Options {
             name: "ops".to_owned(),
             inbox_prefix: "_INBOX".to_owned(),
             layout: Layout::default(),
-            replicas: 1,
+            replicas: None,
             limits: Limits::default(),
             log_age_max: None,
             scoped_reads: false,

@@ -3,29 +3,54 @@
 //! A difference is compatible when nothing the product relies on gets weaker: kept longer, more bytes, more
 //! replicas, a longer duplicate window. Everything else is a [`BusError::Mismatch`] that says what to do; an
 //! existing stream is never changed, since somebody configured it.
+//!
+//! A cluster that has just been started answers nothing useful until its servers have elected a leader, and places no
+//! three copies until three are there. That is waited for; a server by itself is believed at once.
 
 use super::link::{Failure, Link};
 use crate::layout::{DUPLICATE_WINDOW, SHARDS_REMEDY, SPECS, Spec};
 use crate::{BusError, Stream};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 const STREAM_NAME_IN_USE: u64 = 10_058;
+const NO_SUITABLE_PEERS: u64 = 10_005;
+
+/// Copies of a stream on a cluster: one may be lost, and the others still agree.
+const COPIES: u32 = 3;
+/// Longest wait for a cluster to be able to: an election takes up to ten seconds, a server that reads back what it
+/// stored some more.
+const CLUSTER_MAX: Duration = Duration::from_secs(30);
+/// Pause before it is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Creates or checks every stream.
 pub(super) async fn ensure(link: &Link, shards: u32) -> Result<(), BusError> {
     if shards == 0 {
         return Err(BusError::Invalid("0 shards: write 1 or more".to_owned()));
     }
+    let until = Instant::now() + CLUSTER_MAX;
     for spec in &SPECS {
-        ensure_one(link, spec, shards).await?;
+        loop {
+            match ensure_one(link, spec, shards).await {
+                Err(error @ BusError::Unavailable { .. })
+                    if link.clustered() && Instant::now() < until =>
+                {
+                    tracing::info!(%error, "the cluster is not ready yet; asking again");
+                    sleep(ASK_AGAIN).await;
+                }
+                done => break done?,
+            }
+        }
     }
     Ok(())
 }
 
 async fn ensure_one(link: &Link, spec: &Spec, shards: u32) -> Result<(), BusError> {
     let name = link.options.layout.stream_name(spec.stream);
-    let wanted = wanted(link, spec, shards);
+    let mut wanted = wanted(link, spec, shards);
     let found = match config(link, &name).await {
         Err(Failure::Refused { code: STREAM_NOT_FOUND, .. }) => {
             let created = link.api::<Value>(&format!("STREAM.CREATE.{name}"), &wanted).await;
@@ -33,13 +58,39 @@ async fn ensure_one(link: &Link, spec: &Spec, shards: u32) -> Result<(), BusErro
                 Ok(_) => return Ok(()),
                 // Somebody created it in between, perhaps differently.
                 Err(Failure::Refused { code: STREAM_NAME_IN_USE, .. }) => config(link, &name).await,
-                Err(failure) => return Err(failure.of_read(&format!("create stream {name}"))),
+                Err(failure) => {
+                    return Err(
+                        unplaced(failure, &wanted).of_read(&format!("create stream {name}"))
+                    );
+                }
             }
         }
         other => other,
     };
     let found = found.map_err(|failure| failure.of_read(&format!("look at stream {name}")))?;
+    if link.options.replicas.is_none() && found["num_replicas"].as_u64() < Some(COPIES.into()) {
+        if link.clustered() {
+            tracing::warn!(stream = name, copies = %found["num_replicas"], "a server that is lost takes this stream \
+                with it: `nats stream edit {name} --replicas {COPIES}` keeps more copies");
+        }
+        // Nobody asked for a number: what is there was meant.
+        wanted["num_replicas"] = found["num_replicas"].clone();
+    }
     compare(&name, &found, &wanted)
+}
+
+/// Says in words that fewer servers are up than copies were asked for.
+fn unplaced(failure: Failure, wanted: &Value) -> Failure {
+    match failure {
+        Failure::Refused { code: NO_SUITABLE_PEERS, text } => Failure::Refused {
+            code: NO_SUITABLE_PEERS,
+            text: format!(
+                "{text}: fewer than {} servers of the cluster are up; start them, or set bus.replicas",
+                wanted["num_replicas"]
+            ),
+        },
+        other => other,
+    }
 }
 
 async fn config(link: &Link, name: &str) -> Result<Value, Failure> {
@@ -73,7 +124,7 @@ fn wanted(link: &Link, spec: &Spec, shards: u32) -> Value {
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
         "max_consumers": -1,
-        "num_replicas": options.replicas,
+        "num_replicas": options.replicas.unwrap_or(if link.clustered() { COPIES } else { 1 }),
         "duplicate_window": u64::try_from(DUPLICATE_WINDOW.as_nanos()).unwrap_or(u64::MAX),
         "allow_direct": true,
         "allow_msg_ttl": true,

@@ -1,6 +1,6 @@
 //! What a simulation lets go wrong.
 
-use crate::{Message, Outgoing};
+use crate::{Message, Outgoing, Stream};
 
 /// Decides, write by write and delivery by delivery, what goes wrong. Seeded by the test, so that a run repeats.
 pub trait Faults: Send {
@@ -8,6 +8,11 @@ pub trait Faults: Send {
     fn write(&mut self, batch: &[Outgoing]) -> WriteFault {
         let _ = batch;
         WriteFault::None
+    }
+    /// How many of the stream's newest messages the copy lacks that answers this read of the last of a subject.
+    fn lags(&mut self, stream: Stream, subject: &str) -> u64 {
+        let _ = (stream, subject);
+        0
     }
     /// What happens to this delivery of work.
     fn deliver(&mut self, message: &Message) -> DeliveryFault {

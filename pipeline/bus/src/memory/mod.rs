@@ -1,7 +1,7 @@
 //! The bus in memory: deterministic, with a clock of stored times that tests move by hand.
 //!
 //! It keeps the words of the contract (compare-and-set, batches, message ids, the transform of metric
-//! subjects, redelivery) and adds what a simulation needs: faults on writes and deliveries ([`Faults`]),
+//! subjects, redelivery) and adds what a simulation needs: faults on writes, reads and deliveries ([`Faults`]),
 //! readers that lag ([`MemoryBus::hold_readers_at`]), an outage ([`MemoryBus::set_connected`]) and age limits
 //! that strike when told ([`MemoryBus::expire_before`]).
 
@@ -196,9 +196,12 @@ impl Bus for MemoryBus {
     }
 
     async fn last(&self, stream: Stream, subject: &str) -> Result<Option<Message>, BusError> {
-        let store = self.lock();
+        let mut store = self.lock();
         store.reachable("read last")?;
-        store.last(stream, subject)
+        match store.faults.lags(stream, subject) {
+            0 => store.last(stream, subject),
+            lag => store.last_of_a_copy(stream, subject, lag),
+        }
     }
 
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError> {

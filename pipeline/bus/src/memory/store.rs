@@ -171,6 +171,19 @@ impl Store {
         Ok(sequence.and_then(|sequence| kept.messages.get(&sequence)).map(|(m, _)| m.clone()))
     }
 
+    /// The last of a subject as a copy has it that lacks the stream's newest `lag` messages.
+    pub(super) fn last_of_a_copy(
+        &self,
+        stream: Stream,
+        subject: &str,
+        lag: u64,
+    ) -> Result<Option<Message>, BusError> {
+        let kept = self.kept(stream)?;
+        let there = kept.messages.range(..=kept.last.saturating_sub(lag)).rev();
+        let mut there = there.map(|(_, (message, _))| message);
+        Ok(there.find(|message| matches(subject, text(&message.subject))).cloned())
+    }
+
     pub(super) fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
         let kept = self.kept(stream)?;
         let first = kept.messages.keys().next().copied().unwrap_or(kept.last + 1);

@@ -94,7 +94,7 @@ fn bus(said: Option<Fields<'_>>, root: &Path) -> BusConfig {
         keys_folder: None,
         prefix: "ops".to_owned(),
         shards: 1,
-        replicas: 1,
+        replicas: None,
         log_keep: Span::from_secs(48 * 3_600),
         actions_without_authentication: false,
     };
@@ -109,7 +109,7 @@ fn bus(said: Option<Fields<'_>>, root: &Path) -> BusConfig {
     bus.keys_folder = said.text("keys_folder").map(|said| root.join(said.text));
     bus.prefix = prefix(&said).unwrap_or(bus.prefix);
     bus.shards = count("shards", 1..=1_024, bus.shards);
-    bus.replicas = count("replicas", 1..=5, bus.replicas);
+    bus.replicas = replicas(&said);
     let keep = Span::from_secs(3_600)..=Span::from_secs(90 * 86_400);
     bus.log_keep = said.span("log_keep", keep).unwrap_or(bus.log_keep);
     bus.actions_without_authentication =
@@ -122,6 +122,17 @@ fn bus(said: Option<Fields<'_>>, root: &Path) -> BusConfig {
     }
     said.finish();
     bus
+}
+
+/// Two copies, or four, survive no more than one copy less, and wait for one more.
+fn replicas(said: &Fields<'_>) -> Option<u32> {
+    let count = said.whole("replicas", 1..=5)?;
+    if count % 2 == 0 {
+        let message = format!("{count} copies survive no more than {}", count - 1);
+        let remedy = "write 1, 3 or 5, or remove the line";
+        said.report.error(said.place_of("replicas"), Kind::BadValue, message, remedy);
+    }
+    u32::try_from(count).ok()
 }
 
 fn bus_url(said: &Fields<'_>) -> Option<String> {
