@@ -1,5 +1,7 @@
 //! What happened, read off the bus: alerts, rollbacks, commands, outcomes.
 
+#![allow(dead_code, reason = "shared with tests/chaos; each uses its part of this")]
+
 use crate::site::{ASK_EVERY, Site};
 use crate::support::{PATIENCE, get_json};
 use bus::accounts::Role;

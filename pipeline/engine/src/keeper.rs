@@ -12,6 +12,7 @@ use crate::recovery;
 use crate::rounds::ToRounds;
 use crate::{relay, withdraw};
 use bus::Stream;
+use bus::failpoint::{self, Failpoint};
 use stages::log::LogId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -113,8 +114,12 @@ impl Keeper {
             }
         };
         self.state.elsewhere.remove(&log);
+        failpoint::reach(Failpoint::EngineTaken);
         match recovery::start(&self.options, &self.register, &tenure).await {
-            Ok(start) => self.adopt(tenure, start),
+            Ok(start) => {
+                failpoint::reach(Failpoint::EngineRecovered);
+                self.adopt(tenure, start);
+            }
             Err(error) => {
                 ownership::release(bus, subjects, boot, &tenure).await?;
                 if !matches!(error, EngineError::Bus(_)) {
