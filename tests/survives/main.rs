@@ -22,6 +22,7 @@ mod rules;
 mod server;
 mod servers;
 mod shards;
+mod sharing;
 mod site;
 mod stop;
 mod takeover;
