@@ -23,6 +23,7 @@ mod rules;
 mod server;
 mod servers;
 mod shards;
+mod sharing;
 mod site;
 mod stop;
 mod takeover;

@@ -112,6 +112,10 @@ pub trait Bus: Send + Sync + 'static {
     /// only get it from any copy of the stream: it may be one that lags, and lacks what was stored just now.
     async fn last(&self, stream: Stream, subject: &str) -> Result<Option<Message>, BusError>;
 
+    /// The subjects of a stream's messages that match `filter`, in order. For streams with few of them: all come in
+    /// one answer.
+    async fn subjects(&self, stream: Stream, filter: &str) -> Result<Vec<String>, BusError>;
+
     /// Bounds of a stream.
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError>;
 

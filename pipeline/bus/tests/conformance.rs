@@ -84,6 +84,7 @@ macro_rules! conformance {
 
 conformance! {
     sequences_rise_by_one_and_times_do_not_fall
+    subjects_are_listed_in_order
     compare_and_set_lets_one_writer_win
     a_fence_on_another_subject_refuses_a_zombie
     a_batch_is_stored_whole_or_not_at_all
@@ -117,6 +118,15 @@ async fn sequences_rise_by_one_and_times_do_not_fall(on: &Subject) {
     assert!(read.windows(2).all(|pair| pair[0].time <= pair[1].time));
     let last = on.bus.last(Stream::Log, "ops.log.0.tick").await.unwrap().unwrap();
     assert_eq!(&last, read.last().unwrap(), "both ways of reading agree to the nanosecond");
+}
+
+async fn subjects_are_listed_in_order(on: &Subject) {
+    for subject in ["ops.alive.b", "ops.alive.a", "ops.alive.b"] {
+        on.bus.publish(message(subject, "")).await.unwrap();
+    }
+    let listed = on.bus.subjects(Stream::Alive, "ops.alive.*").await.unwrap();
+    assert_eq!(listed, ["ops.alive.a", "ops.alive.b"]);
+    assert_eq!(on.bus.subjects(Stream::Alive, "ops.alive.c").await.unwrap(), [""; 0]);
 }
 
 async fn compare_and_set_lets_one_writer_win(on: &Subject) {

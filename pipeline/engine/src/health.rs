@@ -204,6 +204,12 @@ impl Register {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Whether a log can be handed over: it is recovered, and does not stand still.
+    pub fn is_well(&self, log: LogId) -> bool {
+        let inner = self.lock();
+        inner.logs.get(&log).is_some_and(|log| !log.replaying && log.poisoned.is_none())
+    }
+
     /// How far the feeder of a stream has read: of the desk's stream, or of the shards'.
     pub fn read(&self, desk: bool, sequence: u64) {
         let mut inner = self.lock();

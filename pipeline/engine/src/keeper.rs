@@ -1,25 +1,28 @@
-//! Keeps the logs of this process: heartbeats, take-over, recovery, and giving up in good order.
+//! Keeps the logs of this process: heartbeats, recovery, and giving up in good order. Which it takes: see `claims`.
 
-use crate::alive::Alive;
 use crate::boot::Boot;
+use crate::claims::Claims;
 use crate::commit::{Committer, Ended, Outside, Tenure, ToCommitter};
 use crate::error::EngineError;
 use crate::feeder::ToFeeder;
 use crate::health::{ELSEWHERE, Register};
 use crate::options::EngineOptions;
-use crate::ownership::{self, Taking, stream_of};
+use crate::ownership::{self, stream_of};
 use crate::recovery;
 use crate::rounds::ToRounds;
 use crate::{relay, withdraw};
 use bus::Stream;
 use bus::failpoint::{self, Failpoint};
 use stages::log::LogId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often a log is looked at that somebody hands over to us: how long nobody works on it.
+const WAITS_EVERY: Duration = Duration::from_millis(20);
 
 /// How often the ends of the streams are looked up, for the lag.
 const ENDS_EVERY: Duration = Duration::from_secs(5);
@@ -40,16 +43,11 @@ pub(crate) struct Keeper {
 /// What the keeper knows.
 #[derive(Default)]
 pub(crate) struct Keeping {
-    alive: Alive,
-    owned: BTreeMap<LogId, mpsc::UnboundedSender<ToCommitter>>,
+    pub claims: Claims,
+    pub owned: BTreeMap<LogId, mpsc::UnboundedSender<ToCommitter>>,
     committers: JoinSet<(Tenure, Ended)>,
-    /// Owners of the logs that are not ours.
-    elsewhere: BTreeMap<LogId, String>,
-    /// Cannot be continued; not tried again by this process.
-    refused: BTreeSet<LogId>,
     /// Relay and withdrawal, run by the desk's owner.
     edges: JoinSet<()>,
-    looked: bool,
     ends_at: Option<Instant>,
 }
 
@@ -67,68 +65,39 @@ impl Keeper {
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                Some(ended) = self.state.committers.join_next() => self.ended(ended),
+                Some(ended) = self.state.committers.join_next() => self.ended(ended).await,
                 _ = beats.tick() => self.beat().await,
+                () = tokio::time::sleep(WAITS_EVERY), if self.state.claims.waits() => {
+                    self.take_what_is_given().await;
+                }
             }
         }
         self.finish().await;
     }
 
     async fn beat(&mut self) {
-        let EngineOptions { bus, subjects, .. } = &self.options;
-        let mut watched: Vec<String> = self.state.elsewhere.values().cloned().collect();
-        watched.dedup();
-        if let Err(error) = self.state.alive.beat(bus, subjects, &self.boot, &watched).await {
+        if let Err(error) = self.claim().await {
             self.register.trouble(format!("heartbeat: {error}"));
             return;
         }
-        for log in all_logs(self.options.shards) {
-            if self.state.owned.contains_key(&log) || self.state.refused.contains(&log) {
-                continue;
-            }
-            if let Err(error) = self.try_take(log).await {
-                self.register.trouble(format!("taking log {log}: {error}"));
-                self.register.log(log, |health| health.elsewhere = Some(error.to_string()));
-            }
-        }
-        self.state.looked = true;
         self.look_up_ends().await;
     }
 
-    async fn try_take(&mut self, log: LogId) -> Result<(), EngineError> {
-        let EngineOptions { bus, subjects, .. } = &self.options;
-        let (boot, alive, first_look) = (&self.boot, &self.state.alive, !self.state.looked);
-        let taking = ownership::take(bus, subjects, boot, log, |owner| {
-            // Our own name from before a restart; our own take whose ack never came; a process that is dead.
-            (first_look && owner.process == boot.process)
-                || owner.boot == boot.id
-                || alive.is_dead(&owner.process)
-        });
-        let tenure = match taking.await? {
-            Taking::Taken(tenure) => *tenure,
-            Taking::OwnedBy(process) => {
-                let text = format!("{ELSEWHERE}{process}");
-                self.register.log(log, |health| health.elsewhere = Some(text));
-                self.state.elsewhere.insert(log, process);
-                return Ok(());
-            }
-        };
-        self.state.elsewhere.remove(&log);
+    /// Works on a log that was taken, or gives it back where it cannot be continued.
+    pub(crate) async fn recover(&mut self, tenure: Tenure) -> Result<(), EngineError> {
         failpoint::reach(Failpoint::EngineTaken);
         match recovery::start(&self.options, &self.register, &tenure).await {
             Ok(start) => {
                 failpoint::reach(Failpoint::EngineRecovered);
                 self.adopt(tenure, start);
+                Ok(())
             }
             Err(error) => {
-                ownership::release(bus, subjects, boot, &tenure).await?;
-                if !matches!(error, EngineError::Bus(_)) {
-                    self.state.refused.insert(log);
-                }
-                return Err(error);
+                let EngineOptions { bus, subjects, .. } = &self.options;
+                ownership::release(bus, subjects, &self.boot, &tenure).await?;
+                Err(error)
             }
         }
-        Ok(())
     }
 
     fn adopt(&mut self, tenure: Tenure, start: recovery::Start) {
@@ -174,17 +143,49 @@ impl Keeper {
         }
     }
 
-    /// A committer ended without being told: the log is somebody else's.
-    fn ended(&mut self, ended: Result<(Tenure, Ended), tokio::task::JoinError>) {
-        let Ok((tenure, _)) = ended else { return };
-        let log = tenure.log;
-        tracing::warn!(%log, fence = tenure.fence, "log lost to another owner; stepping down");
+    /// Hands a log over in good order: what was read is worked off, committed and saved, then it is released.
+    pub(crate) fn hand_over(&mut self, log: LogId, to: &str) {
+        let Some(committer) = self.state.owned.get(&log).cloned() else { return };
+        tracing::info!(%log, to, "log handed over");
+        if log == LogId::Desk {
+            self.state.edges.abort_all();
+        }
         let _ = self.feeder(log).send(ToFeeder::Drop(log));
-        let _ = self.rounds.send(ToRounds::Release(log));
+        let (tell, worked_off) = oneshot::channel();
+        let _ = self.rounds.send(ToRounds::HandOver(log, tell));
+        tokio::spawn(async move {
+            // Where the log was lost meanwhile there is nothing to finish.
+            if worked_off.await.is_ok() {
+                let _ = committer.send(ToCommitter::Finish);
+            }
+        });
+    }
+
+    /// A committer ended: its log is somebody else's, or was handed over.
+    async fn ended(&mut self, ended: Result<(Tenure, Ended), tokio::task::JoinError>) {
+        let Ok((tenure, ended)) = ended else { return };
+        let log = tenure.log;
+        let given = self.state.claims.given(log);
+        let elsewhere = match (ended, given) {
+            (Ended::Finished, Some(to)) => {
+                let EngineOptions { bus, subjects, .. } = &self.options;
+                if let Err(error) = ownership::release(bus, subjects, &self.boot, &tenure).await {
+                    // Our own record stands there: the next beat takes the log again.
+                    self.register.trouble(format!("handing over log {log}: {error}"));
+                }
+                format!("{ELSEWHERE}{to} in a moment")
+            }
+            _ => {
+                tracing::warn!(%log, fence = tenure.fence, "log lost to another owner; stepping down");
+                let _ = self.feeder(log).send(ToFeeder::Drop(log));
+                let _ = self.rounds.send(ToRounds::Release(log));
+                "lost to another owner".to_owned()
+            }
+        };
         self.state.owned.remove(&log);
         self.register.log(log, |health| {
             (health.owned, health.replaying) = (false, false);
-            health.elsewhere = Some("lost to another owner".to_owned());
+            health.elsewhere = Some(elsewhere);
         });
         if log == LogId::Desk {
             self.state.edges.abort_all();
@@ -207,6 +208,7 @@ impl Keeper {
     /// Stops reading, works off and commits what was read, saves what changed, releases every log.
     async fn finish(mut self) {
         self.state.edges.abort_all();
+        self.say_goodbye().await;
         for log in self.state.owned.keys() {
             let _ = self.feeder(*log).send(ToFeeder::Drop(*log));
         }

@@ -31,6 +31,17 @@ pub(crate) const fn stream_of(log: LogId) -> Stream {
     }
 }
 
+/// Whose `log` is at the moment, by its own record; none if nobody's.
+pub(crate) async fn owner(
+    bus: &SharedBus,
+    subjects: &Subjects,
+    log: LogId,
+) -> Result<Option<OwnRecord>, EngineError> {
+    let own = bus.last(Stream::Events, &subjects.own(log)).await?;
+    let owner: Option<OwnRecord> = own.as_ref().map(|own| read(log, own)).transpose()?;
+    Ok(owner.filter(|owner| !owner.released))
+}
+
 /// Takes `log` if nobody has it, it was released, or `may_take` says so of its owner.
 pub(crate) async fn take(
     bus: &SharedBus,

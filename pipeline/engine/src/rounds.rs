@@ -32,6 +32,8 @@ pub(crate) enum ToRounds {
     Step { log: LogId, step: Arc<Step>, fed: Fed },
     /// A log was lost.
     Release(LogId),
+    /// A log is handed over: work off what is there, save it if it changed, tell when its committer has all of it.
+    HandOver(LogId, oneshot::Sender<()>),
     /// Work off what is there, save every log that changed, tell when that is done, and end.
     Finish(oneshot::Sender<()>),
 }
@@ -41,7 +43,8 @@ enum Task {
     Adopt(Box<LogState>),
     Step(Arc<Step>, Fed),
     Snapshot,
-    Release,
+    /// Whom to tell, where it is handed over.
+    Release(Option<oneshot::Sender<()>>),
 }
 
 /// What is known of an adopted log.
@@ -61,6 +64,8 @@ struct InFlight {
     number: u64,
     fed_at: Instant,
     logs: Vec<(LogId, Answer)>,
+    /// Told once the answers are handed out.
+    worked_off: Vec<oneshot::Sender<()>>,
 }
 
 struct Answer {
@@ -160,7 +165,17 @@ impl Rounds {
                 if let Some(line) = self.state.lines.get_mut(&log) {
                     line.fence = 0;
                     line.tasks.clear();
-                    line.tasks.push_back(Task::Release);
+                    line.tasks.push_back(Task::Release(None));
+                }
+            }
+            ToRounds::HandOver(log, worked_off) => {
+                if let Some(line) = self.state.lines.get_mut(&log) {
+                    if line.changed.1 {
+                        line.snapshot();
+                    }
+                    // What is read from now on is the next owner's.
+                    line.fence = 0;
+                    line.tasks.push_back(Task::Release(Some(worked_off)));
                 }
             }
             ToRounds::Finish(finish) => {
@@ -174,6 +189,7 @@ impl Rounds {
     /// Feeds one round of what is there; false if there is nothing.
     fn feed(&mut self) -> bool {
         let (mut feeds, mut logs, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        let mut worked_off = Vec::new();
         for (log, line) in &mut self.state.lines {
             let Some(task) = line.tasks.pop_front() else { continue };
             let (mut fed, snapshot) = (None, matches!(task, Task::Snapshot));
@@ -184,7 +200,8 @@ impl Rounds {
                     Feed::Step { log: *log, step }
                 }
                 Task::Snapshot => Feed::Snapshot(*log),
-                Task::Release => {
+                Task::Release(tell) => {
+                    worked_off.extend(tell);
                     if line.tasks.is_empty() {
                         released.push(*log);
                     }
@@ -200,7 +217,12 @@ impl Rounds {
         }
         self.state.number += 1;
         let number = self.state.number;
-        self.state.in_flight.push_back(InFlight { number, fed_at: Instant::now(), logs });
+        self.state.in_flight.push_back(InFlight {
+            number,
+            fed_at: Instant::now(),
+            logs,
+            worked_off,
+        });
         self.working.dataflow.feed(Round { number, feeds });
         if let Some(settled) = &self.working.settled {
             let _ = settled.recv();
@@ -218,7 +240,7 @@ impl Rounds {
             let Some(answer) = answers.remove(&log) else { continue };
             if log_done.poisoned.is_some() {
                 if let Some(line) = self.state.lines.get_mut(&log) {
-                    line.tasks.retain(|task| matches!(task, Task::Release | Task::Adopt(_)));
+                    line.tasks.retain(|task| matches!(task, Task::Release(_) | Task::Adopt(_)));
                     (line.changed, line.fence) = ((false, false), 0);
                 }
                 let _ = answer.feeder.send(ToFeeder::Drop(log));
@@ -235,6 +257,10 @@ impl Rounds {
             let _ = answer.feeder.send(ToFeeder::Due(log, log_done.due));
             let worked = Worked { done: log_done, fed: answer.fed };
             let _ = answer.committer.send(ToCommitter::Worked(Box::new(worked)));
+        }
+        for tell in round.worked_off {
+            // Nobody listens any more where the log was lost meanwhile.
+            let _ = tell.send(());
         }
     }
 }

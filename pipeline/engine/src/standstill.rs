@@ -4,7 +4,7 @@
 //! of a standstill holds nothing up for longer than one that owns logs. Samples are stored meanwhile; owners that come
 //! back work them off.
 
-use crate::alive::Alive;
+use crate::alive::{self, Says};
 use crate::boot::Boot;
 use crate::commit::Tenure;
 use crate::error::EngineError;
@@ -39,7 +39,7 @@ impl Standstill {
         let EngineOptions { bus, subjects, shards, heartbeat_every, process, .. } = options;
         let boot = Arc::new(Boot::new(process));
         // The first beat comes before the first log: owners look for it as soon as they miss one.
-        Alive::default().beat(bus, subjects, &boot, &[]).await?;
+        alive::say(bus, subjects, &boot, Says::default()).await?;
         let beats = beat(bus.clone(), subjects.clone(), boot.clone(), *heartbeat_every);
         let (bus, subjects) = (bus.clone(), subjects.clone());
         let mut still = Self { bus, subjects, boot, held: Vec::new(), beats };
@@ -102,7 +102,7 @@ fn beat(bus: SharedBus, subjects: Subjects, boot: Arc<Boot>, every: Duration) ->
         loop {
             tokio::time::sleep(every).await;
             // One that fails is followed by the next; too many, and the logs are lost, which `end` sees.
-            let _ = Alive::default().beat(&bus, &subjects, &boot, &[]).await;
+            let _ = alive::say(&bus, &subjects, &boot, Says::default()).await;
         }
     })
 }

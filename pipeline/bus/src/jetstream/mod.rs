@@ -28,6 +28,7 @@ use link::{Failure, Link};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stages::time::Time;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The server's code for a subject without messages.
@@ -95,6 +96,14 @@ impl Bus for JetStream {
             self.last_from_leader(&name, subject).await
         };
         found.map_err(|failure| failure.of_read(&format!("read the last of {subject}")))
+    }
+
+    async fn subjects(&self, stream: Stream, filter: &str) -> Result<Vec<String>, BusError> {
+        let name = self.name(stream);
+        let body = json!({ "subjects_filter": filter });
+        let info = self.link.api::<InfoAnswer>(&format!("STREAM.INFO.{name}"), &body).await;
+        let info = info.map_err(|failure| failure.of_read(&format!("list subjects of {name}")))?;
+        Ok(info.state.subjects.unwrap_or_default().into_keys().collect())
     }
 
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
@@ -176,6 +185,9 @@ struct InfoState {
     bytes: u64,
     first_seq: u64,
     last_seq: u64,
+    /// How many messages each has, where that was asked for.
+    #[serde(default)]
+    subjects: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Deserialize)]

@@ -204,6 +204,12 @@ impl Bus for MemoryBus {
         }
     }
 
+    async fn subjects(&self, stream: Stream, filter: &str) -> Result<Vec<String>, BusError> {
+        let store = self.lock();
+        store.reachable("list subjects")?;
+        store.subjects(stream, filter)
+    }
+
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
         let store = self.lock();
         store.reachable("read state")?;

@@ -184,6 +184,11 @@ impl Store {
         Ok(there.find(|message| matches(subject, text(&message.subject))).cloned())
     }
 
+    pub(super) fn subjects(&self, stream: Stream, filter: &str) -> Result<Vec<String>, BusError> {
+        let names = self.kept(stream)?.last_of.keys();
+        Ok(names.filter(|name| matches(filter, name)).cloned().collect())
+    }
+
     pub(super) fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
         let kept = self.kept(stream)?;
         let first = kept.messages.keys().next().copied().unwrap_or(kept.last + 1);

@@ -157,6 +157,10 @@ impl Bus for Withholding {
     async fn last(&self, stream: Stream, subject: &str) -> Result<Option<Message>, BusError> {
         self.inner.last(stream, subject).await
     }
+    async fn subjects(&self, stream: Stream, filter: &str) -> Result<Vec<String>, BusError> {
+        self.inner.subjects(stream, filter).await
+    }
+
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
         self.inner.state(stream).await
     }

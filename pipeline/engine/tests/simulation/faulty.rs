@@ -272,6 +272,10 @@ impl Bus for Faulty {
         self.ask(self.bus.last(stream, subject)).await
     }
 
+    async fn subjects(&self, stream: Stream, filter: &str) -> Result<Vec<String>, BusError> {
+        self.ask(self.bus.subjects(stream, filter)).await
+    }
+
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
         self.ask(self.bus.state(stream)).await
     }

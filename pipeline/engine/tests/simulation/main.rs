@@ -59,6 +59,7 @@ impl Counts {
         self.seeds += other.seeds;
         self.kills += other.kills;
         self.takeovers += other.takeovers;
+        self.hand_overs += other.hand_overs;
         self.samples += other.samples;
         self.events += other.events;
         self.rollbacks += other.rollbacks;
@@ -75,6 +76,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
     let began = std::time::Instant::now();
     match seeds(first, count, None) {
         Ok(counts) => {
+            assert!(counts.hand_overs > 0 || count < 100, "no log was handed over: {counts:?}");
             println!("{counts:?}, lost 0, repeated 0, {:.0} s", began.elapsed().as_secs_f64())
         }
         Err((seed, why)) => panic!("OPS_SEED={seed}: {why}"),

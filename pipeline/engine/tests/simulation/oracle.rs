@@ -21,6 +21,7 @@ pub struct Counts {
     pub seeds: u64,
     pub kills: u64,
     pub takeovers: u64,
+    pub hand_overs: u64,
     pub samples: u64,
     pub events: u64,
     pub rollbacks: u64,
@@ -75,11 +76,31 @@ pub async fn judge(bus: &MemoryBus, shards: u32, truth: &Truth) -> Result<Counts
         seeds: 1,
         kills: truth.kills.load(Ordering::Relaxed),
         takeovers,
+        hand_overs: hand_overs(&events),
         samples,
         events: events.len() as u64,
         rollbacks: starts.len() as u64,
         deliveries: truth.delivered.lock().unwrap().len() as u64,
     })
+}
+
+/// How often a process gave a log away and went on with others: its start writes to the bus after that.
+fn hand_overs(events: &[Message]) -> u64 {
+    let boots: Vec<(String, bool)> = events
+        .iter()
+        .map(|message| {
+            let body: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+            let attempt = body["attempt"].as_str().and_then(|attempt| attempt.split('-').next());
+            let boot = body["boot"].as_str().or(attempt).unwrap_or_default();
+            (boot.to_owned(), body["released"] == true && body["boot"] == boot)
+        })
+        .collect();
+    let gave = boots.iter().enumerate().filter(|(_, (_, released))| *released);
+    // Those that end release all they own, one after the other.
+    let goes_on = |at: usize, boot: &String| {
+        boots[at + 1..].iter().any(|(other, released)| other == boot && !released)
+    };
+    gave.filter(|(at, (boot, _))| goes_on(*at, boot)).count() as u64
 }
 
 fn once(what: &str, names: &[String]) -> Result<(), String> {
