@@ -186,6 +186,7 @@ async fn help_and_completions_come_from_one_definition() {
         "plans",
         "audit",
         "recover",
+        "shard",
         "keys",
         "dashboard",
         "status",

@@ -139,8 +139,8 @@ impl Machine {
 fn tally(done: &Done) -> Tally {
     let mut sum = Tally::default();
     for log in &done.logs {
-        if let Some(reason) = &log.poisoned {
-            panic!("the shard stands still: {reason}");
+        if let Some(stop) = &log.stopped {
+            panic!("the shard {}: {}", stop.place(), stop.why);
         }
         sum.samples += log.counters.samples;
         sum.late += log.counters.late;

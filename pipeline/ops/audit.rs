@@ -44,7 +44,7 @@ async fn verify(options: &UpOptions, since: Span) -> Result<Vec<Audit>, Failure>
         since: now.minus(since),
     };
     let mut audits = Vec::new();
-    for log in (0..shards).map(LogId::Shard).chain([LogId::Desk]) {
+    for log in engine::all_logs(shards) {
         let mut bar = Bar::new(log);
         let audit = engine::audit(&with, log, &mut |done, whole| bar.show(done, whole)).await;
         bar.end();
@@ -95,7 +95,7 @@ fn print(audit: &Audit) {
     println!("log {log}: {proven} events proven, {entries} entries replayed, from {from} to {to}");
     if *by_owner > 0 {
         println!(
-            "  {by_owner} events are their owner's own words: holes it met, logs that stood still"
+            "  {by_owner} events are their owner's own words: holes it met, a log that stood still or went on by hand"
         );
     }
     show_unproven(audit);

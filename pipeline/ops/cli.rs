@@ -99,6 +99,12 @@ pub enum Command {
         #[command(flatten)]
         options: UpOptions,
     },
+    /// Say what a person decides about the logs of shards and desk
+    Shard {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ShardCommand,
+    },
     /// Make the keys and the accounts of a nats-server of your own, as the local one has them
     Keys(KeysOptions),
     /// Print the address of a metric's live chart
@@ -164,6 +170,31 @@ pub enum PlansCommand {
         /// Why it may run again.
         #[arg(long)]
         comment: String,
+        /// Who says so.
+        #[arg(long, env = "USER", default_value = "operator")]
+        author: String,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
+}
+
+/// What a person decides about a log.
+#[derive(Subcommand, Debug)]
+pub enum ShardCommand {
+    /// Let a log that stands still go on without the entry it stands still before
+    ///
+    /// A stage fails over that entry. It stays in the log, and nobody reads it any more: what it says is lost.
+    /// `ops status` shows which log stands still before which entry.
+    Skip {
+        /// Which log, a shard's number or `desk`.
+        log: String,
+        /// The entry; where it stands still before several, the last of them.
+        #[arg(long)]
+        sequence: u64,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
         /// Who says so.
         #[arg(long, env = "USER", default_value = "operator")]
         author: String,

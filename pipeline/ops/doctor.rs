@@ -1,8 +1,11 @@
 //! `ops doctor`: checks this machine one thing after the other and says what to do about each.
 
 use crate::cli::{Format, UpOptions};
+use crate::connect::Connection;
 use crate::exit::{Failure, Kind};
 use crate::{connect, load, up};
+use bus::accounts::Role;
+use engine::why_stopped;
 use serde::Serialize;
 use settings::OpsConfig;
 use std::net::SocketAddr;
@@ -54,6 +57,10 @@ async fn check(options: &UpOptions) -> Vec<Finding> {
         findings.push(finding("listen", listen(*address).await));
     }
     findings.push(finding("bus", bus(&loaded.ops).await));
+    // A bus that is not there was found above.
+    if let Ok(connection) = connect::existing(&loaded.ops).await {
+        findings.push(finding("logs", logs(&loaded.ops, &connection).await));
+    }
     findings
 }
 
@@ -87,6 +94,28 @@ async fn listen(address: SocketAddr) -> Result<String, String> {
         Ok(_) => Ok(address.to_string()),
         Err(error) => Err(format!("{address}: {error}; is HMS-OPS running already?")),
     }
+}
+
+/// No log stands still.
+async fn logs(ops: &OpsConfig, connection: &Connection) -> Result<String, String> {
+    if !connection.may_be(Role::Owner) {
+        return Ok("not looked at: no owner's key here".to_owned());
+    }
+    let shards = ops.bus.shards;
+    let looked = async {
+        let bus = connection.in_role(Role::Owner).await?;
+        let logs = engine::all_logs(shards);
+        engine::stops(&bus, &connection.subjects, logs).await.map_err(connect::engine_failed)
+    };
+    let stops = looked.await.map_err(|failure: Failure| failure.to_string())?;
+    if stops.is_empty() {
+        return Ok(format!("{} logs, none stands still", shards + 1));
+    }
+    Err(stops
+        .iter()
+        .map(|(log, stop)| why_stopped(*log, stop))
+        .collect::<Vec<_>>()
+        .join("\n      "))
 }
 
 async fn bus(ops: &OpsConfig) -> Result<String, String> {

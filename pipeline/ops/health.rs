@@ -97,7 +97,7 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
             "log": log.log.to_string(), "owned": log.owned, "elsewhere": log.elsewhere,
             "position": log.position, "time": log.time, "lag_entries": log.lag_entries,
             "lag_seconds": log.lag_seconds, "samples": log.counters.samples,
-            "series": log.counters.series, "poisoned": log.poisoned,
+            "series": log.counters.series, "stopped": log.stopped,
         })
     });
     let logs: Vec<_> = logs.collect();
@@ -126,7 +126,7 @@ const LOG_GAUGES: [OfLog; 6] = [
     ("ops_log_position", "Last entry whose outputs are out.", |log| log.position as f64),
     ("ops_log_lag_entries", "Entries stored, not worked off.", |log| log.lag_entries as f64),
     ("ops_log_lag_seconds", "How far log time is behind.", |log| log.lag_seconds),
-    ("ops_log_poisoned", "Whether it stands still.", |log| f64::from(log.poisoned.is_some())),
+    ("ops_log_stopped", "Whether it stands still.", |log| f64::from(log.stopped.is_some())),
     ("ops_series", "Series known.", |log| log.counters.series as f64),
 ];
 

@@ -19,6 +19,7 @@ mod recover;
 mod reload;
 mod restore;
 mod rules;
+mod shard;
 mod signals;
 mod up;
 
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
     // One TLS provider for all of the process. It can only be installed once, and nobody else does.
     let _ = rustls::crypto::ring::default_provider().install_default();
     abort_on_panic();
+    #[cfg(debug_assertions)]
+    arm_failpoints();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -60,6 +63,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Backup { folder, options } => backup::run(&folder, &options, format).await,
         Command::Restore { folder, options } => restore::run(&folder, &options, format).await,
+        Command::Shard { command } => shard::run(command, format).await,
         Command::Keys(options) => keys::run(&options, format),
         Command::Dashboard { metric, window, url } => {
             http::dashboard(&metric, &window, &url, format)
@@ -86,6 +90,14 @@ fn start_log(format: Format) {
     match format {
         Format::Json => log.json().init(),
         Format::Text => log.with_target(false).compact().init(),
+    }
+}
+
+/// Builds for tests alone: stages panic over entries that hold this text.
+#[cfg(debug_assertions)]
+fn arm_failpoints() {
+    if let Ok(text) = std::env::var("OPS_FAILPOINT_PANIC_OVER") {
+        stages::stop::failpoint::panic_over(text.as_bytes());
     }
 }
 

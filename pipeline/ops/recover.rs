@@ -8,6 +8,14 @@ use engine::EngineOptions;
 use serde_json::json;
 use stages::log::LogId;
 
+/// The log a person names.
+pub fn named(name: &str, shards: u32) -> Result<LogId, Failure> {
+    engine::all_logs(shards).find(|log| log.to_string() == name).ok_or_else(|| {
+        let text = format!("log {name:?}: there is none; write desk, or a number below {shards}");
+        Failure::new(Kind::Usage, text)
+    })
+}
+
 /// Looks at the logs; gives up what is lost where `accept` says so.
 pub async fn run(
     options: &UpOptions,
@@ -17,12 +25,10 @@ pub async fn run(
     let loaded = load::load(options)?;
     let connection = connect::existing(&loaded.ops).await?;
     let (shards, subjects) = (loaded.ops.bus.shards, connection.subjects.clone());
-    let all = (0..shards).map(LogId::Shard).chain([LogId::Desk]);
-    let logs: Vec<LogId> = all.filter(|one| log.is_none_or(|log| log == one.to_string())).collect();
-    if logs.is_empty() {
-        let text = format!("there is no such log; write desk, or a number below {shards}");
-        return Err(Failure::new(Kind::Usage, text));
-    }
+    let logs: Vec<LogId> = match log {
+        Some(name) => vec![named(name, shards)?],
+        None => engine::all_logs(shards).collect(),
+    };
     let bus = connection.in_role(Role::Owner).await?;
     let with = EngineOptions::new(bus, subjects, shards, "recover");
     let mut losses = Vec::new();

@@ -27,6 +27,7 @@ pub mod run;
 pub mod series;
 pub mod settings;
 pub mod shard;
+pub mod stop;
 pub mod subject;
 pub mod time;
 mod timely_adapter;

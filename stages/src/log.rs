@@ -66,6 +66,8 @@ pub enum EntryKind {
     Look,
     /// `ops.desk.<kind>.>`: anything else the desk reads; holds `<kind>`'s meaning.
     Desk(DeskKind),
+    /// Left out by hand, because a stage panics over it: time passes, and nothing else.
+    Skipped,
     /// A subject this version does not know. Counted and passed over.
     Unknown,
 }

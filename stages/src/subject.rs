@@ -2,7 +2,8 @@
 //!
 //! The prefix (`ops`) is configurable, all else is fixed; the table of subjects stands in ARCHITECTURE.md.
 
-use crate::log::{DeskKind, EntryKind, LogId};
+use crate::log::{DeskKind, Entry, EntryKind, LogId};
+use crate::time::Time;
 use bytes::{Buf, Bytes};
 
 /// Builds and reads the subjects below one prefix.
@@ -72,6 +73,11 @@ impl Subjects {
         format!("{}.transition.{shard}", self.prefix)
     }
 
+    /// What the owner of a log says about it, relayed to the desk: a shard's beside its transitions.
+    pub fn owner(&self, log: LogId) -> String {
+        format!("{}.transition.{log}", self.prefix)
+    }
+
     /// What the desk says to a shard: `ops.request.<shard>`, relayed to its log.
     pub fn request(&self, shard: u32) -> String {
         format!("{}.request.{shard}", self.prefix)
@@ -134,6 +140,20 @@ impl Subjects {
     /// Heartbeats of a process: `ops.alive.<process>`.
     pub fn alive(&self, process: &str) -> String {
         format!("{}.alive.{}", self.prefix, escape(process))
+    }
+
+    /// A stored message as an entry, as every reader of a log takes it: what `skipped` names is left out.
+    pub fn log_entry(
+        &self,
+        subject: Bytes,
+        (sequence, time): (u64, Time),
+        payload: Bytes,
+        skipped: &[(u64, u64)],
+    ) -> Entry {
+        if skipped.iter().any(|(first, last)| (*first..=*last).contains(&sequence)) {
+            return Entry { sequence, time, kind: EntryKind::Skipped, payload: Bytes::new() };
+        }
+        Entry { sequence, time, kind: self.entry_kind(subject), payload }
     }
 
     /// What an entry is, by the subject it is stored under. Runs once per message of the hot path, so it

@@ -114,7 +114,7 @@ fn a_restored_shard_goes_on_byte_for_byte() {
         assert!(chunks.iter().all(|chunk| chunk.len() <= 512 << 10));
         let rounds = std::iter::once(adopt(Some(chunks))).chain(after.iter().map(feed));
         let again = run(4, rounds.collect());
-        assert!(again.iter().all(|done| done.poisoned.is_none()), "{:?}", again[0].poisoned);
+        assert!(again.iter().all(|done| done.stopped.is_none()), "{:?}", again[0].stopped);
         assert_eq!(committed(&again), committed(&whole[at + 1..]), "after step {at}");
     }
 }
@@ -288,5 +288,5 @@ fn a_damaged_snapshot_poisons_its_log_alone() {
     let good = LogState { log: LogId::Desk, created: START, now: Time(0), snapshot: None };
     let done = run(2, vec![vec![Feed::Adopt(bad), Feed::Adopt(good)], Vec::new()]);
     assert_eq!(done.len(), 2);
-    assert!(done[0].poisoned.is_some() && done[1].poisoned.is_none());
+    assert!(done[0].stopped.is_some() && done[1].stopped.is_none());
 }

@@ -17,6 +17,7 @@ mod load;
 mod numbers;
 mod outage;
 mod plans;
+mod poison;
 mod receivers;
 mod retention;
 mod rules;

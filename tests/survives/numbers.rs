@@ -58,7 +58,7 @@ async fn a_scraper_reads_what_is_true() {
         ("ops_collector_samples_total", 3.0),
         ("ops_samples_total{log=\"0\"}", 3.0),
         ("ops_log_owned{log=\"desk\"}", 1.0),
-        ("ops_log_poisoned{log=\"0\"}", 0.0),
+        ("ops_log_stopped{log=\"0\"}", 0.0),
         ("ops_series{log=\"0\"}", 1.0),
         ("ops_alerts{log=\"0\",state=\"ok\"}", 1.0),
         ("ops_notifications_failed_total", 0.0),

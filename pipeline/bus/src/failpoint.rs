@@ -2,7 +2,8 @@
 //!
 //! `OPS_FAILPOINT=<name>` ends the process when it first comes to that place, `<name>:<n>` when it comes there for the
 //! n-th time; at once and without unwinding, as `kill -9` would. Whoever acts on the world stands on the bus, so the
-//! places of all crates are listed here. A release build knows neither the variable nor the places.
+//! places of all crates are listed here. A release build knows neither the variable nor the places. A stage that panics,
+//! and its process with it not: `OPS_FAILPOINT_PANIC_OVER`, in the stages' `stop.rs`.
 
 macro_rules! places {
     ($($(#[$about:meta])+ $place:ident = $name:literal,)+) => {

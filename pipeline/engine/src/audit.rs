@@ -4,17 +4,19 @@
 //! walks through `OPS_EVENTS` beside it. It owns nothing and says nothing: it may run while the engine does.
 
 use crate::anchors::Anchors;
+use crate::commit::LOG_STOPPED;
 use crate::error::EngineError;
 use crate::ownership::stream_of;
 use crate::recover::LOSS_ACCEPTED;
 use crate::said::says;
+use crate::skip::ENTRY_SKIPPED;
 use crate::snapshot;
 use crate::whole::is_whole_behind;
 use bus::{Message, Reader, SharedBus, Stream};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stages::dataflow::{Dataflow, Done, Feed, LogState, Round};
-use stages::log::{Entry, LogId, Step, Stepper};
+use stages::log::{LogId, Step, Stepper};
 use stages::output::{Output, Target};
 use stages::subject::Subjects;
 use stages::time::Time;
@@ -128,7 +130,7 @@ pub async fn audit(
         read.next(&mut messages).await?;
         for message in messages.drain(..) {
             audit.entries += u64::from(message.sequence <= end.position);
-            replay.push(subjects, message, end.position);
+            replay.push(subjects, message, &end);
         }
         while let Some(done) = replay.next().await {
             compare(done, &mut said, &mut audit).await?;
@@ -309,7 +311,8 @@ struct Body {
 impl Body {
     /// Not what the stages say, but what the owner or an operator did.
     fn is_of_owner(&self) -> bool {
-        self.lost.is_some() || matches!(self.kind.as_deref(), Some("poisoned" | LOSS_ACCEPTED))
+        let kinds = [LOG_STOPPED, ENTRY_SKIPPED, LOSS_ACCEPTED];
+        self.lost.is_some() || self.kind.as_deref().is_some_and(|kind| kinds.contains(&kind))
     }
 }
 
@@ -416,13 +419,13 @@ impl Replay {
         })
     }
 
-    /// Takes an entry; steps behind `end` do not count.
-    fn push(&mut self, subjects: &Subjects, message: Message, end: u64) {
-        let kind = subjects.entry_kind(message.subject);
-        let Message { sequence, time, payload, .. } = message;
+    /// Takes an entry; steps behind `end` do not count, and what its record leaves out is left out.
+    fn push(&mut self, subjects: &Subjects, message: Message, end: &CommitRecord) {
+        let Message { subject, sequence, time, payload } = message;
         let mut ended = Vec::new();
-        self.stepper.push(Entry { sequence, time, kind, payload }, &mut ended);
-        ended.retain(|step| step.position() <= end);
+        let entry = subjects.log_entry(subject, (sequence, time), payload, &end.skipped);
+        self.stepper.push(entry, &mut ended);
+        ended.retain(|step| step.position() <= end.position);
         self.ended = ended.last().map_or(self.ended, Step::position);
         self.waiting.extend(ended);
         self.feed();

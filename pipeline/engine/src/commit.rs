@@ -21,6 +21,7 @@ use bytes::Bytes;
 use stages::dataflow::LogDone;
 use stages::log::LogId;
 use stages::output::{Output, Target};
+use stages::stop::Stop;
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
 use stages::wire::{CommitRecord, DataGap, Notice, SCHEMA, ShardEvent, SnapshotRef};
@@ -68,6 +69,8 @@ pub(crate) struct Worked {
 pub(crate) enum ToCommitter {
     /// Something was worked off.
     Worked(Box<Worked>),
+    /// Look whether somebody let a log go on that stands still.
+    Look,
     /// Commit what is there and end.
     Finish,
 }
@@ -127,7 +130,8 @@ pub(crate) struct Committer {
     record_due: bool,
     /// Records this tenure wrote.
     records: u64,
-    poisoned: bool,
+    /// It stands still.
+    stop: Option<Stop>,
 }
 
 /// What is kept with a step until it is committed.
@@ -158,7 +162,7 @@ impl Committer {
             recorded_at: Instant::now(),
             record_due: false,
             records: 0,
-            poisoned: false,
+            stop: None,
             outside,
             tenure,
         }
@@ -175,16 +179,18 @@ impl Committer {
                     None
                 }
             };
-            let mut finish = false;
+            let (mut look, mut finish) = (false, false);
             while let Some(message) = next {
                 match message {
-                    ToCommitter::Worked(worked) => self.take(*worked).await,
+                    ToCommitter::Worked(worked) => self.take(*worked),
+                    ToCommitter::Look => look = true,
                     ToCommitter::Finish => finish = true,
                 }
                 next = told.try_recv().ok();
             }
             let committed = match self.commit_waiting().await {
                 Ok(()) if finish => self.finish().await,
+                Ok(()) if look => self.still_ours().await,
                 other => other,
             };
             match committed {
@@ -196,14 +202,17 @@ impl Committer {
     }
 
     /// Takes what was worked off: what was said before is dropped, the rest waits to be committed.
-    async fn take(&mut self, worked: Worked) {
+    fn take(&mut self, worked: Worked) {
         let Worked { done, fed } = worked;
-        if let Some(reason) = done.poisoned
-            && !std::mem::replace(&mut self.poisoned, true)
+        if let Some(stop) = done.stopped
+            && self.stop.is_none()
         {
-            self.say_poisoned(&reason).await;
+            let Outside { register, .. } = &self.outside;
+            register.trouble(format!("log {} {}: {}", done.log, stop.place(), stop.why));
+            register.log(done.log, |health| health.stopped = Some(stop.clone()));
+            self.stop = Some(stop);
         }
-        if let Some(chunks) = done.snapshot.filter(|_| !self.poisoned && done.position > 0) {
+        if let Some(chunks) = done.snapshot.filter(|_| self.stop.is_none() && done.position > 0) {
             let id = format!("{}-{}", done.position, self.outside.boot.attempt());
             let upload = snapshot::Upload {
                 log: done.log,
@@ -214,7 +223,7 @@ impl Committer {
             };
             self.snapshots.store(upload);
         }
-        let Some(fed) = fed.filter(|_| !self.poisoned) else { return };
+        let Some(fed) = fed.filter(|_| self.stop.is_none()) else { return };
         let replayed = done.position <= self.replay_until.0;
         let loose_again = done.time >= self.replay_until.1.minus(LOOSE_AGAIN);
         let (mut outputs, mut loose) = (Vec::new(), Vec::new());
@@ -251,8 +260,8 @@ impl Committer {
 
     /// A hole of missing entries, said by the shard that met it. The desk's own are only counted.
     fn gap_event(&self, gap: DataGap) -> Option<Output> {
-        let LogId::Shard(shard) = self.tenure.log else { return None };
-        let subject = self.outside.subjects.transition(shard);
+        let LogId::Shard(_) = self.tenure.log else { return None };
+        let subject = self.outside.subjects.owner(self.tenure.log);
         Some(Output::commit(subject, &ShardEvent::DataGap(gap)))
     }
 
@@ -274,6 +283,9 @@ impl Committer {
                 self.record_due |= held.settings && !recorded;
                 held.loose.into_iter().for_each(|message| self.outside.loose.publish(message));
             }
+        }
+        if self.stop.is_some() && self.stop != self.tenure.record.stopped {
+            return self.say_stopped().await;
         }
         let moved = self.position.0 > self.tenure.record.position;
         let old = moved && self.recorded_at.elapsed() >= self.outside.position_every;
@@ -340,13 +352,14 @@ impl Committer {
 
     /// The position alone. Its compare-and-set is fence enough: taking a log over rewrites its record.
     async fn record(&mut self) -> Result<(), Lost> {
-        let part = if self.position.0 == self.tenure.record.position {
-            self.tenure.record.part
-        } else {
-            0
-        };
-        let record = self.next_record(part);
+        let record = self.next_record(self.part());
         self.store(vec![self.record_message(&record)], record).await
+    }
+
+    /// Outputs of the step behind the position that are out.
+    fn part(&self) -> u32 {
+        let unmoved = self.position.0 == self.tenure.record.position;
+        if unmoved { self.tenure.record.part } else { 0 }
     }
 
     fn next_record(&self, part: u32) -> CommitRecord {
@@ -362,7 +375,18 @@ impl Committer {
             snapshot_before,
             attempt: self.outside.boot.attempt(),
             outputs_behind: self.tenure.said.behind(),
+            stopped: self.stopped(),
+            skipped: self.tenure.record.skipped.clone(),
         }
+    }
+
+    /// What a record says of a standstill. That of an earlier owner holds until this one has come as far.
+    fn stopped(&self) -> Option<Stop> {
+        let before = self.tenure.record.stopped.clone();
+        let ahead = |stop: &Stop| {
+            stop.entries.map_or(self.replay_until.0, |(first, _)| first) > self.position.0
+        };
+        self.stop.clone().or(before.filter(ahead))
     }
 
     fn record_message(&self, record: &CommitRecord) -> Outgoing {
@@ -439,28 +463,47 @@ impl Committer {
         if moved || self.record_due { self.record().await } else { Ok(()) }
     }
 
-    /// Says on the bus why this log stands still. Fenced, not part of a commit: the position stays.
-    async fn say_poisoned(&self, reason: &str) {
+    /// Puts on the bus why this log stands still, with the position; a successor that comes to the same place finds it
+    /// said. Nobody but `ops shard skip` can let the same stages go on.
+    async fn say_stopped(&mut self) -> Result<(), Lost> {
+        let Some(stop) = &self.stop else { return Ok(()) };
         let log = self.tenure.log;
-        self.outside.register.trouble(format!("log {log} stands still: {reason}"));
-        self.outside.register.log(log, |health| health.poisoned = Some(reason.to_owned()));
-        let LogId::Shard(shard) = log else { return };
-        let notice = Notice {
-            schema: SCHEMA,
-            time: self.position.1,
-            position: self.position.0,
-            kind: "poisoned".to_owned(),
-            subject: format!("log {log}"),
-            text: format!("log {log} stands still behind position {}: {reason}", self.position.0),
-        };
-        let subject = self.outside.subjects.transition(shard);
-        let mut message = outgoing(&Output::commit(subject, &ShardEvent::Notice(notice)));
-        let subject = Some(self.outside.subjects.own(log));
-        message.expect = Some(Expect { subject, sequence: self.tenure.fence });
-        if let Err(error) = self.outside.bus.publish(message).await {
-            self.outside.register.trouble(format!("log {log}: {error}"));
+        let text = format!("log {log} {}: {}", stop.place(), stop.why);
+        let place = (self.position.1, self.position.0);
+        let notice = notice_message(&self.outside.subjects, log, place, LOG_STOPPED, text);
+        let record = self.next_record(self.part());
+        self.store(vec![notice, self.record_message(&record)], record).await
+    }
+
+    /// Whether the newest record is ours; if not, somebody took the log or let it go on.
+    async fn still_ours(&self) -> Result<(), Lost> {
+        let subject = self.outside.subjects.commit(self.tenure.log);
+        match self.outside.bus.last(Stream::Events, &subject).await {
+            Ok(newest)
+                if newest.as_ref().map(|m| m.sequence) != Some(self.tenure.commit_sequence) =>
+            {
+                Err(Lost)
+            }
+            // It is asked again with the next heartbeat.
+            _ => Ok(()),
         }
     }
+}
+
+/// The kind of the notice that says that a log stands still.
+pub(crate) const LOG_STOPPED: &str = "log_stopped";
+
+/// Something that is said about a log beside what its stages say, for people.
+pub(crate) fn notice_message(
+    subjects: &Subjects,
+    log: LogId,
+    (time, position): (Time, u64),
+    kind: &str,
+    text: String,
+) -> Outgoing {
+    let (kind, subject) = (kind.to_owned(), format!("log {log}"));
+    let notice = Notice { schema: SCHEMA, time, position, kind, subject, text };
+    outgoing(&Output::commit(subjects.owner(log), &ShardEvent::Notice(notice)))
 }
 
 fn outgoing(output: &Output) -> Outgoing {

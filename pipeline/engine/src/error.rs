@@ -21,6 +21,16 @@ pub enum EngineError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A log is to go on without an entry it does not stand still before.
+    #[error("log {log} does not stand still before entry {sequence}: {found}; see `ops status`")]
+    NotStopped {
+        /// Which log.
+        log: LogId,
+        /// The entry.
+        sequence: u64,
+        /// How it is.
+        found: String,
+    },
     /// Somebody else applied settings in between.
     #[error(
         "settings were changed meanwhile: revision {found} by {author} is in force; look at it and apply again"

@@ -28,11 +28,22 @@ const ENTRY_BYTES: usize = 128;
 /// What a feeder is told.
 pub(crate) enum ToFeeder {
     /// A log was taken: feed it what lies behind `after`.
-    Own { log: LogId, fence: u64, after: u64, now: Time },
+    Own(Owned),
     /// A log was lost, or stands still.
     Drop(LogId),
     /// The stages said when they are due next.
     Due(LogId, Option<Time>),
+}
+
+/// A log to be fed.
+pub(crate) struct Owned {
+    pub log: LogId,
+    pub fence: u64,
+    /// Last entry that is worked off, and log time there.
+    pub after: u64,
+    pub now: Time,
+    /// Entries left out by hand.
+    pub skipped: Vec<(u64, u64)>,
 }
 
 /// What a feeder works with.
@@ -66,6 +77,7 @@ pub(crate) struct Feeder {
 /// One log.
 struct Line {
     fence: u64,
+    skipped: Vec<(u64, u64)>,
     stepper: Stepper,
     /// Last entry read.
     seen: u64,
@@ -81,9 +93,11 @@ struct Line {
 }
 
 impl Line {
-    fn new(fence: u64, log: LogId, after: u64, now: Time, tick_every: Duration) -> Self {
+    fn new(owned: Owned, tick_every: Duration) -> Self {
+        let Owned { log, fence, after, now, skipped } = owned;
         Self {
             fence,
+            skipped,
             stepper: Stepper::new(log, now),
             seen: after,
             ticks: Ticks::new(now, Instant::now(), tick_every),
@@ -151,10 +165,9 @@ impl Feeder {
         let (mut next, mut changed) = (Some(first), false);
         while let Some(order) = next {
             match order {
-                ToFeeder::Own { log, fence, after, now } => {
+                ToFeeder::Own(owned) => {
                     changed = true;
-                    let line = Line::new(fence, log, after, now, self.with.tick_every);
-                    self.lines.insert(log, line);
+                    self.lines.insert(owned.log, Line::new(owned, self.with.tick_every));
                 }
                 ToFeeder::Drop(log) => changed |= self.lines.remove(&log).is_some(),
                 ToFeeder::Due(log, due) => {
@@ -216,8 +229,9 @@ impl Feeder {
                 continue;
             };
             let Message { subject, sequence, time, payload } = message;
-            let kind = self.with.subjects.entry_kind(subject);
-            line.push(Entry { sequence, time, kind, payload }, &mut ended);
+            let place = (sequence, time);
+            let entry = self.with.subjects.log_entry(subject, place, payload, &line.skipped);
+            line.push(entry, &mut ended);
             for step in ended.drain(..) {
                 self.feed(log, step).await;
             }

@@ -2,6 +2,7 @@
 
 use stages::log::LogId;
 use stages::output::Counters;
+use stages::stop::Stop;
 use stages::time::Time;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -71,8 +72,8 @@ pub struct LogHealth {
     pub snapshots: u64,
     /// Ticks sent.
     pub ticks: u64,
-    /// A stage failed: the log stands still. Why.
-    pub poisoned: Option<String>,
+    /// The log stands still. Where and why.
+    pub stopped: Option<Stop>,
 }
 
 impl LogHealth {
@@ -96,7 +97,7 @@ impl LogHealth {
             data_gaps: 0,
             snapshots: 0,
             ticks: 0,
-            poisoned: None,
+            stopped: None,
         }
     }
 
@@ -139,8 +140,8 @@ impl Health {
         }
         self.logs.iter().find_map(|log| {
             let name = log.log;
-            if let Some(why) = &log.poisoned {
-                return Some(format!("log {name} stands still: {why}"));
+            if let Some(stop) = &log.stopped {
+                return Some(why_stopped(name, stop));
             }
             if !log.owned {
                 let why = log.elsewhere.as_deref()?;
@@ -153,6 +154,15 @@ impl Health {
                 .then(|| format!("log {name} is {:.1} s behind", log.lag_seconds))
         })
     }
+}
+
+/// Why a log stands still, and what lets it go on.
+pub fn why_stopped(log: LogId, stop: &Stop) -> String {
+    let (place, why) = (stop.place(), &stop.why);
+    let remedy = stop.entries.map_or_else(String::new, |(_, last)| {
+        format!("; a version without that fault goes on by itself, `ops shard skip {log} --sequence {last}` without what it stands before")
+    });
+    format!("log {log} {place}: {why}{remedy}")
 }
 
 /// How [`LogHealth::elsewhere`] begins where another process owns the log in good order.
@@ -207,7 +217,7 @@ impl Register {
     /// Whether a log can be handed over: it is recovered, and does not stand still.
     pub fn is_well(&self, log: LogId) -> bool {
         let inner = self.lock();
-        inner.logs.get(&log).is_some_and(|log| !log.replaying && log.poisoned.is_none())
+        inner.logs.get(&log).is_some_and(|log| !log.replaying && log.stopped.is_none())
     }
 
     /// How far the feeder of a stream has read: of the desk's stream, or of the shards'.
@@ -226,10 +236,16 @@ impl Register {
         }
         for (_, health) in inner.logs.iter_mut().filter(|(log, _)| (**log == LogId::Desk) == desk) {
             let why = "its stream was created anew; restore it, or start again with fresh streams";
-            health.poisoned.get_or_insert_with(|| why.to_owned());
+            health.stopped.get_or_insert_with(|| Stop { entries: None, why: why.to_owned() });
         }
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Logs that stand still.
+    pub fn stopped(&self) -> Vec<LogId> {
+        let inner = self.lock();
+        inner.logs.values().filter(|log| log.stopped.is_some()).map(|log| log.log).collect()
     }
 
     /// Entries of a log are gone from its stream.
@@ -309,7 +325,7 @@ mod tests {
         register.log(LogId::Desk, |log| (log.read, log.position) = (9, 9));
         assert_eq!(not_ready(), None);
         register.end(false, 2, Time(2));
-        assert!(not_ready().unwrap().starts_with("log 0 stands still: its stream"));
+        assert!(not_ready().unwrap().starts_with("log 0 cannot be taken up: its stream"));
     }
 
     #[test]

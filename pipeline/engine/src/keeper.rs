@@ -4,7 +4,7 @@ use crate::boot::Boot;
 use crate::claims::Claims;
 use crate::commit::{Committer, Ended, Outside, Tenure, ToCommitter};
 use crate::error::EngineError;
-use crate::feeder::ToFeeder;
+use crate::feeder::{Owned, ToFeeder};
 use crate::health::{ELSEWHERE, Register};
 use crate::options::EngineOptions;
 use crate::ownership::{self, stream_of};
@@ -52,7 +52,7 @@ pub(crate) struct Keeping {
 }
 
 /// All logs of a bus with `shards` shards.
-pub(crate) fn all_logs(shards: u32) -> impl Iterator<Item = LogId> {
+pub fn all_logs(shards: u32) -> impl Iterator<Item = LogId> {
     (0..shards).map(LogId::Shard).chain([LogId::Desk])
 }
 
@@ -80,7 +80,17 @@ impl Keeper {
             self.register.trouble(format!("heartbeat: {error}"));
             return;
         }
+        self.look_at_stopped();
         self.look_up_ends().await;
+    }
+
+    /// A log that stands still goes on once somebody has left out what it stands still before.
+    fn look_at_stopped(&self) {
+        for log in self.register.stopped() {
+            if let Some(committer) = self.state.owned.get(&log) {
+                let _ = committer.send(ToCommitter::Look);
+            }
+        }
     }
 
     /// Works on a log that was taken, or gives it back where it cannot be continued.
@@ -103,6 +113,7 @@ impl Keeper {
     fn adopt(&mut self, tenure: Tenure, start: recovery::Start) {
         let (log, fence) = (tenure.log, tenure.fence);
         let (position, time) = (tenure.record.position, tenure.record.time);
+        let skipped = tenure.record.skipped.clone();
         tracing::info!(%log, fence, position, from = start.after, "log taken");
         let (committer, told) = mpsc::unbounded_channel();
         let feeder = self.feeder(log).clone();
@@ -116,14 +127,15 @@ impl Keeper {
         let _ = self.rounds.send(adopt);
         self.register.log(log, |health| {
             (health.owned, health.fence, health.elsewhere) = (true, fence, None);
-            (health.position, health.time, health.poisoned) = (position, time, None);
+            (health.position, health.time, health.stopped) = (position, time, None);
             health.replaying = start.after < position;
         });
         self.state
             .committers
             .spawn(Committer::new(self.outside.clone(), tenure, start.anchors).run(told));
         self.state.owned.insert(log, committer);
-        let _ = feeder.send(ToFeeder::Own { log, fence, after: start.after, now });
+        let owned = Owned { log, fence, after: start.after, now, skipped };
+        let _ = feeder.send(ToFeeder::Own(owned));
         if log == LogId::Desk {
             let EngineOptions { bus, subjects, shards, .. } = &self.options;
             let with = relay::Relay {
@@ -176,7 +188,7 @@ impl Keeper {
                 format!("{ELSEWHERE}{to} in a moment")
             }
             _ => {
-                tracing::warn!(%log, fence = tenure.fence, "log lost to another owner; stepping down");
+                tracing::warn!(%log, fence = tenure.fence, "somebody else wrote its position; stepping down");
                 let _ = self.feeder(log).send(ToFeeder::Drop(log));
                 let _ = self.rounds.send(ToRounds::Release(log));
                 "lost to another owner".to_owned()

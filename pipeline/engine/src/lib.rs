@@ -5,6 +5,7 @@
 //!          └ ticks                                    ├ snapshot
 //!                                                     └ loose (rollups, dead letters)
 //! audit: replays a log and compares, beside all that.   recover: goes on without what is gone, by hand.
+//! skip: goes on without an entry that stops a stage, by hand.
 //! standstill: holds all logs while their streams are copied.
 //! keeper: heartbeats, take-over and recovery of logs.   relay, withdraw: edges of the desk's owner.
 //! ```
@@ -38,6 +39,7 @@ mod relay;
 mod rounds;
 mod said;
 mod share;
+mod skip;
 mod snapshot;
 mod standstill;
 mod ticks;
@@ -48,7 +50,9 @@ pub use apply::{Applied, InForce, apply_settings, current_settings, wait_in_forc
 pub use audit::{Audit, AuditOptions, Difference, Progress, Unproven, audit};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing};
+pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing, why_stopped};
+pub use keeper::all_logs;
 pub use options::EngineOptions;
 pub use recover::{Loss, recover};
+pub use skip::{Skip, Skipped, skip, stops};
 pub use standstill::Standstill;

@@ -42,6 +42,16 @@ pub(crate) async fn owner(
     Ok(owner.filter(|owner| !owner.released))
 }
 
+/// The newest position record of a log, with its sequence.
+pub(crate) async fn newest_record(
+    bus: &SharedBus,
+    subjects: &Subjects,
+    log: LogId,
+) -> Result<Option<(u64, CommitRecord)>, EngineError> {
+    let newest = bus.last(Stream::Events, &subjects.commit(log)).await?;
+    newest.map(|message| Ok((message.sequence, read(log, &message)?))).transpose()
+}
+
 /// Takes `log` if nobody has it, it was released, or `may_take` says so of its owner.
 pub(crate) async fn take(
     bus: &SharedBus,
@@ -57,10 +67,9 @@ pub(crate) async fn take(
     {
         return Ok(Taking::OwnedBy(owner.process));
     }
-    let commit = bus.last(Stream::Events, &subjects.commit(log)).await?;
-    let mut record = match &commit {
-        Some(commit) => read(log, commit)?,
-        None => first_record(bus.state(stream_of(log)).await?.created),
+    let (commit, mut record) = match newest_record(bus, subjects, log).await? {
+        Some(newest) => newest,
+        None => (0, first_record(bus.state(stream_of(log)).await?.created)),
     };
     record.attempt = boot.attempt();
     let mine = OwnRecord {
@@ -69,7 +78,7 @@ pub(crate) async fn take(
         boot: boot.id.clone(),
         released: false,
     };
-    let (own, commit) = (sequence(own.as_ref()), sequence(commit.as_ref()));
+    let own = sequence(own.as_ref());
     let behind = *record.outputs_behind.get_or_insert(commit);
     let batch = vec![
         record_message(subjects, log, &record, commit),
@@ -135,6 +144,8 @@ fn first_record(created: Time) -> CommitRecord {
         snapshot_before: None,
         attempt: String::new(),
         outputs_behind: None,
+        stopped: None,
+        skipped: Vec::new(),
     }
 }
 

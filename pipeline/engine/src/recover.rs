@@ -5,18 +5,17 @@
 
 use crate::anchors::Anchors;
 use crate::boot::Boot;
-use crate::commit::{Tenure, record_message};
+use crate::commit::{Tenure, notice_message, record_message};
 use crate::error::EngineError;
 use crate::health::Register;
 use crate::options::EngineOptions;
-use crate::ownership::{self, Taking, stream_of};
+use crate::ownership::{self, Taking, newest_record, stream_of};
 use crate::recovery;
 use crate::said::Said;
 use bus::{Expect, Outgoing, Stream};
-use bytes::Bytes;
 use serde::Serialize;
 use stages::log::LogId;
-use stages::wire::{CommitRecord, Notice, OwnRecord, SCHEMA, ShardEvent};
+use stages::wire::{CommitRecord, OwnRecord};
 use std::time::Duration;
 
 /// An owner that says nothing for so long, with a heartbeat a second, does not own the log any more.
@@ -45,9 +44,8 @@ pub async fn recover(
     accept: bool,
 ) -> Result<Option<Loss>, EngineError> {
     let EngineOptions { bus, subjects, .. } = options;
-    let newest = bus.last(Stream::Events, &subjects.commit(log)).await?;
-    let record = newest.and_then(|m| serde_json::from_slice::<CommitRecord>(&m.payload).ok());
-    let Some(record) = record else { return Ok(None) };
+    let newest = newest_record(bus, subjects, log).await?;
+    let Some((_, record)) = newest else { return Ok(None) };
     let (fence, commit_sequence, said) = (0, 0, Said::default());
     let seen = Tenure { log, fence, commit_sequence, record: record.clone(), said };
     let register = Register::new(std::iter::once(log));
@@ -111,28 +109,17 @@ async fn accept_loss(
         attempt: boot.attempt(),
         outputs_behind: None,
         stages: stages::VERSION,
+        stopped: None,
         ..tenure.record.clone()
     };
     bus.publish(record_message(subjects, log, &record, tenure.commit_sequence)).await?;
-    if let LogId::Shard(shard) = log {
-        let notice = Notice {
-            schema: SCHEMA,
-            time,
-            position,
-            kind: LOSS_ACCEPTED.to_owned(),
-            subject: format!("log {log}"),
-            text: format!("log {log} goes on by hand although {}; lost: {}", loss.why, loss.lost),
-        };
-        let payload = serde_json::to_vec(&ShardEvent::Notice(notice));
-        let own = Some(subjects.own(log));
-        bus.publish(Outgoing {
-            subject: subjects.transition(shard),
-            payload: Bytes::from(payload.expect("wire types serialise")),
-            expect: Some(Expect { subject: own, sequence: tenure.fence }),
-            ..Outgoing::default()
-        })
-        .await?;
-    }
+    let text = format!("log {log} goes on by hand although {}; lost: {}", loss.why, loss.lost);
+    let own = Some(subjects.own(log));
+    bus.publish(Outgoing {
+        expect: Some(Expect { subject: own, sequence: tenure.fence }),
+        ..notice_message(subjects, log, (time, position), LOSS_ACCEPTED, text)
+    })
+    .await?;
     ownership::release(bus, subjects, &boot, &tenure).await.map_err(EngineError::from)
 }
 

@@ -238,7 +238,7 @@ impl Rounds {
         for log_done in done.logs {
             let log = log_done.log;
             let Some(answer) = answers.remove(&log) else { continue };
-            if log_done.poisoned.is_some() {
+            if log_done.stopped.is_some() {
                 if let Some(line) = self.state.lines.get_mut(&log) {
                     line.tasks.retain(|task| matches!(task, Task::Release(_) | Task::Adopt(_)));
                     (line.changed, line.fence) = ((false, false), 0);

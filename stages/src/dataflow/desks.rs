@@ -4,6 +4,7 @@ use super::{Feed, LogState, Part, Round};
 use crate::desk::Desk;
 use crate::log::{LogId, Step};
 use crate::shard::{Said, Turn};
+use crate::stop::Stop;
 use crate::subject::Subjects;
 use crate::time::Time;
 use crate::timely_adapter::{Seat, guard};
@@ -28,28 +29,30 @@ impl Desks {
         let here = self.here;
         for feed in round.feeds.iter().filter(|feed| here && feed.log() == LogId::Desk) {
             let part = part.get_or_insert_with(|| Part::new(LogId::Desk));
-            if part.poisoned.is_none()
-                && let Err(reason) = self.feed(feed, part)
+            if part.stopped.is_none()
+                && let Err(stop) = self.feed(feed, part)
             {
                 self.held = None;
-                part.poisoned = Some(reason);
+                part.stopped = Some(stop);
             }
         }
         part.into_iter().collect()
     }
 
-    fn feed(&mut self, feed: &Feed, part: &mut Part) -> Result<(), String> {
+    fn feed(&mut self, feed: &Feed, part: &mut Part) -> Result<(), Stop> {
         match feed {
             Feed::Adopt(state) => {
                 part.adopted = true;
-                let desk = guard(|| self.adopt(state))??;
+                let desk = guard(|| self.adopt(state)).flatten().map_err(Stop::before_all)?;
                 (part.time, part.due) = (state.now, desk.due());
                 self.held = Some((desk, state.now));
             }
             Feed::Step { step, .. } => self.step(step, part)?,
             Feed::Snapshot(_) => {
                 let (desk, now) = self.held.as_ref().ok_or_else(not_adopted)?;
-                part.snapshot.get_or_insert_default().extend(guard(|| desk.snapshot())?);
+                part.snapshot
+                    .get_or_insert_default()
+                    .extend(guard(|| desk.snapshot()).map_err(Stop::before_all)?);
                 (part.time, part.due) = (*now, desk.due());
             }
             Feed::Release(_) => {
@@ -69,13 +72,9 @@ impl Desks {
         }
     }
 
-    fn step(&mut self, step: &Step, part: &mut Part) -> Result<(), String> {
+    fn step(&mut self, step: &Step, part: &mut Part) -> Result<(), Stop> {
         let (desk, now) = self.held.as_mut().ok_or_else(not_adopted)?;
-        let outputs = guard(|| {
-            #[cfg(test)]
-            super::tests::panic_if_asked(step);
-            desk.step(step)
-        })?;
+        let outputs = guard(|| desk.step(step)).map_err(|why| Stop::in_step(step, why))?;
         let said = outputs.into_iter().zip(0..).map(|(output, index)| {
             // The desk says things in order; only their place among themselves counts.
             Said { turn: Turn::at_end(step.ended, index), output }
@@ -89,6 +88,6 @@ impl Desks {
     }
 }
 
-fn not_adopted() -> String {
-    "the log was not adopted, or was poisoned before".to_owned()
+fn not_adopted() -> Stop {
+    Stop::before_all("the log was not adopted, or stopped before".to_owned())
 }

@@ -1,11 +1,12 @@
 //! The last stage, on worker 0: the parts of all workers become one [`Done`] per round.
 //!
 //! Here the number of workers disappears: what was said is sorted by its turn, which names rule and group
-//! and never a worker. A log that was poisoned on one worker says nothing more, whatever the others did.
+//! and never a worker. A log that stopped on one worker says nothing more, whatever the others did.
 
 use super::{Done, LogDone, Part};
 use crate::log::LogId;
 use crate::output::Counters;
+use crate::stop::Stop;
 use crate::time::Time;
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub(super) struct Gather {
 struct Standing {
     position: u64,
     time: Time,
-    poisoned: Option<String>,
+    stopped: Option<Stop>,
 }
 
 impl Gather {
@@ -40,10 +41,12 @@ impl Gather {
         if parts.iter().any(|part| part.adopted) {
             standing = Standing::default();
         }
-        let reason = parts.iter_mut().find_map(|part| part.poisoned.take());
-        standing.poisoned = standing.poisoned.or(reason);
-        let done = match &standing.poisoned {
-            Some(reason) => silent(log, &standing, reason.clone()),
+        // The first entry that is at fault, whichever worker met it.
+        let stops = parts.iter_mut().filter_map(|part| part.stopped.take());
+        let stop = stops.min_by_key(|stop| stop.entries);
+        standing.stopped = standing.stopped.or(stop);
+        let done = match &standing.stopped {
+            Some(stop) => silent(log, &standing, stop.clone()),
             None => merge(log, &mut standing, parts),
         };
         if !released {
@@ -53,8 +56,8 @@ impl Gather {
     }
 }
 
-/// A poisoned log: it stands where it stood.
-fn silent(log: LogId, standing: &Standing, reason: String) -> LogDone {
+/// A log that stopped: it stands where it stood.
+fn silent(log: LogId, standing: &Standing, stop: Stop) -> LogDone {
     LogDone {
         log,
         position: standing.position,
@@ -63,7 +66,7 @@ fn silent(log: LogId, standing: &Standing, reason: String) -> LogDone {
         outputs: Vec::new(),
         snapshot: None,
         counters: Counters::default(),
-        poisoned: Some(reason),
+        stopped: Some(stop),
     }
 }
 
@@ -93,7 +96,7 @@ fn merge(log: LogId, standing: &mut Standing, parts: Vec<Part>) -> LogDone {
         outputs: said.into_iter().map(|said| said.output).collect(),
         snapshot: chunks,
         counters,
-        poisoned: None,
+        stopped: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::StageError;
 use crate::log::{LogId, Step};
 use crate::output::{Counters, Output};
 use crate::shard::Said;
+use crate::stop::Stop;
 use crate::subject::Subjects;
 use crate::time::Time;
 use crate::timely_adapter::{Column, End, Rounds, Workers};
@@ -105,8 +106,8 @@ pub struct LogDone {
     /// Sums since the last round of this log.
     pub counters: Counters,
     /// A stage panicked, or the snapshot could not be read: the log stands still at `position`, says
-    /// nothing more, and waits to be released. The reason, for people.
-    pub poisoned: Option<String>,
+    /// nothing more, and waits to be released.
+    pub stopped: Option<Stop>,
 }
 
 /// What one worker made of one log in one round.
@@ -119,7 +120,7 @@ pub(crate) struct Part {
     said: Vec<Said>,
     snapshot: Option<Vec<Bytes>>,
     counters: Counters,
-    poisoned: Option<String>,
+    stopped: Option<Stop>,
     adopted: bool,
     released: bool,
 }
@@ -134,7 +135,7 @@ impl Part {
             said: Vec::new(),
             snapshot: None,
             counters: Counters::default(),
-            poisoned: None,
+            stopped: None,
             adopted: false,
             released: false,
         }

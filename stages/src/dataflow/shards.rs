@@ -4,6 +4,7 @@ use super::{Feed, LogState, Part, Round};
 use crate::error::StageError;
 use crate::log::{LogId, Step};
 use crate::shard::{Place, Said, Shard};
+use crate::stop::Stop;
 use crate::subject::Subjects;
 use crate::timely_adapter::{Seat, guard};
 use std::collections::BTreeMap;
@@ -28,29 +29,32 @@ impl Shards {
         for feed in &round.feeds {
             let LogId::Shard(shard) = feed.log() else { continue };
             let part = parts.entry(shard).or_insert_with(|| Part::new(feed.log()));
-            if part.poisoned.is_none()
-                && let Err(reason) = self.feed(shard, feed, part)
+            if part.stopped.is_none()
+                && let Err(stop) = self.feed(shard, feed, part)
             {
                 self.held.remove(&shard);
-                part.poisoned = Some(reason);
+                part.stopped = Some(stop);
             }
         }
         parts.into_values().collect()
     }
 
-    fn feed(&mut self, shard: u32, feed: &Feed, part: &mut Part) -> Result<(), String> {
+    fn feed(&mut self, shard: u32, feed: &Feed, part: &mut Part) -> Result<(), Stop> {
         match feed {
             Feed::Adopt(state) => {
                 part.adopted = true;
-                let held =
-                    guard(|| self.adopt(shard, state))?.map_err(|error| error.to_string())?;
+                let adopted = guard(|| self.adopt(shard, state))
+                    .and_then(|adopted| adopted.map_err(|error| error.to_string()));
+                let held = adopted.map_err(Stop::before_all)?;
                 (part.time, part.due) = (held.now(), held.due());
                 self.held.insert(shard, held);
             }
             Feed::Step { step, .. } => self.step(shard, step, part)?,
             Feed::Snapshot(_) => {
                 let held = self.held.get(&shard).ok_or_else(not_adopted)?;
-                part.snapshot.get_or_insert_default().extend(guard(|| held.snapshot())?);
+                part.snapshot
+                    .get_or_insert_default()
+                    .extend(guard(|| held.snapshot()).map_err(Stop::before_all)?);
                 (part.time, part.due) = (held.now(), held.due());
             }
             Feed::Release(_) => {
@@ -75,13 +79,9 @@ impl Shards {
         }
     }
 
-    fn step(&mut self, shard: u32, step: &Step, part: &mut Part) -> Result<(), String> {
+    fn step(&mut self, shard: u32, step: &Step, part: &mut Part) -> Result<(), Stop> {
         let held = self.held.get_mut(&shard).ok_or_else(not_adopted)?;
-        let said: Vec<Said> = guard(|| {
-            #[cfg(test)]
-            super::tests::panic_if_asked(step);
-            held.step(step)
-        })?;
+        let said: Vec<Said> = guard(|| held.step(step)).map_err(|why| Stop::in_step(step, why))?;
         part.said.extend(said);
         part.counters = held.take_counters();
         part.position = Some(step.position());
@@ -90,6 +90,6 @@ impl Shards {
     }
 }
 
-fn not_adopted() -> String {
-    "the log was not adopted, or was poisoned before".to_owned()
+fn not_adopted() -> Stop {
+    Stop::before_all("the log was not adopted, or stopped before".to_owned())
 }

@@ -1,17 +1,12 @@
-//! A panic inside a stage, which nothing but a test's own build can ask for.
+//! A panic inside a stage.
 
 use super::*;
 use crate::log::{Entry, EntryKind, Stepper};
+use crate::stop::failpoint;
 use std::sync::mpsc::channel;
 
 /// Asks for a panic.
-const PANIC: &[u8] = b"panic";
-
-/// Compiled into unit tests only.
-pub(super) fn panic_if_asked(step: &Step) {
-    let asked = |entry: &Entry| entry.kind == EntryKind::Unknown && entry.payload == PANIC;
-    assert!(!step.entries.iter().any(asked), "asked to panic");
-}
+const PANIC: &[u8] = b"panic over this";
 
 fn step(log: LogId, number: u64, payload: &'static [u8]) -> Feed {
     let kind = if payload.is_empty() { EntryKind::Tick } else { EntryKind::Unknown };
@@ -30,6 +25,7 @@ fn adopt(log: LogId) -> Feed {
 
 /// Feeds three logs of which `bad` panics in its second step, is fed on, released and adopted anew.
 fn play(workers: usize, bad: LogId) -> Vec<Done> {
+    failpoint::panic_over(PANIC);
     let logs = [LogId::Shard(0), LogId::Shard(1), LogId::Desk];
     let (say, hear) = channel();
     let done = move |done| say.send(done).expect("somebody hears");
@@ -57,14 +53,14 @@ fn a_panic_stops_its_log_and_no_other() {
                 done.iter().flat_map(|done| done.logs.iter().map(move |log| (done.round, log)))
             {
                 let (round, log) = log;
-                let poisoned = log.log == bad && (3..=6).contains(&round);
-                let what =
-                    format!("{bad} panics, {} in round {round}: {:?}", log.log, log.poisoned);
-                assert_eq!(log.poisoned.is_some(), poisoned, "{what}");
-                if poisoned {
+                let stopped = log.log == bad && (3..=6).contains(&round);
+                let what = format!("{bad} panics, {} in round {round}: {:?}", log.log, log.stopped);
+                assert_eq!(log.stopped.is_some(), stopped, "{what}");
+                if stopped {
                     assert_eq!(log.position, 20, "it stands where it stood: {what}");
                     assert!(log.outputs.is_empty(), "{what}");
-                    assert_eq!(log.poisoned.as_deref(), Some("asked to panic"));
+                    let why = "asked to panic".to_owned();
+                    assert_eq!(log.stopped, Some(Stop { entries: Some((30, 30)), why }));
                 } else if round > 1 {
                     assert_eq!(log.position, round * 10, "{what}");
                 }

@@ -111,7 +111,8 @@ pub fn read(entry: &Entry, subjects: &Subjects, memory: &mut Memory) -> Input {
         EntryKind::Desk(DeskKind::Unlock) => {
             json("unlock", entry, |it| Input::People(Box::new(People::Unlock(it))))
         }
-        EntryKind::Metric(_)
+        EntryKind::Skipped
+        | EntryKind::Metric(_)
         | EntryKind::Batch
         | EntryKind::Verify
         | EntryKind::Look

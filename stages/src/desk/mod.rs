@@ -58,6 +58,7 @@ use crate::log::{Entry, Step};
 use crate::output::{Counters, Output};
 use crate::revision::Taken;
 use crate::settings::Settings;
+use crate::stop;
 use crate::subject::Subjects;
 use crate::time::{Span, Time};
 use crate::wire::DeliveryState;
@@ -109,9 +110,11 @@ impl Desk {
     /// Works off one step and says what follows from it, in order. All outputs belong into the commit.
     pub fn step(&mut self, step: &Step) -> Vec<Output> {
         for entry in &step.entries {
+            stop::at(Some(entry));
             self.pass_time(entry.time, entry.sequence);
             self.read(entry);
         }
+        stop::at(None);
         let last = self.state.position;
         self.pass_time(step.ended, last);
         std::mem::take(&mut self.out)

@@ -32,6 +32,7 @@ use crate::output::Counters;
 use crate::revision::Collected;
 use crate::rollup::Rollups;
 use crate::settings::Settings;
+use crate::stop;
 use crate::time::{Span, Time};
 use crate::track::Moved;
 use crate::wire::{Axis, DataGap, Notice, SCHEMA, ShardEvent};
@@ -195,16 +196,20 @@ impl Shard {
         self.begin(step);
         self.speaker.phase = Phase::Control;
         for entry in &step.entries {
+            stop::at(Some(entry));
             self.control(entry, step.began);
         }
+        stop::at(None);
         self.speaker.phase = Phase::DueBefore;
         self.run_due(step.began);
         self.speaker.phase = Phase::Samples;
         let mut at = step.began;
         for entry in &step.entries {
             at = at.max(entry.time).min(step.ended);
+            stop::at(Some(entry));
             self.samples(entry, at);
         }
+        stop::at(None);
         self.place_parked();
         self.note_siblings();
         self.speaker.phase = Phase::Due;
@@ -272,6 +277,7 @@ impl Shard {
             | EntryKind::Batch
             | EntryKind::Tick
             | EntryKind::Desk(_)
+            | EntryKind::Skipped
             | EntryKind::Unknown => {}
         }
     }

@@ -35,6 +35,7 @@ impl Shard {
             | EntryKind::Settings
             | EntryKind::Verify
             | EntryKind::Look
+            | EntryKind::Skipped
             | EntryKind::Desk(_) => {}
         }
     }

@@ -1,5 +1,6 @@
 //! What an owner commits beside the outputs: position, ownership, snapshots.
 
+use crate::stop::Stop;
 use crate::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,12 @@ pub struct CommitRecord {
     /// Sequence in `OPS_EVENTS` behind which outputs of steps after `position` may lie; none: this record's own.
     #[serde(default)]
     pub outputs_behind: Option<u64>,
+    /// Why the log stands still behind `position`, if it does.
+    #[serde(default)]
+    pub stopped: Option<Stop>,
+    /// Entries that `ops shard skip` left out, first and last of each: whoever reads the log passes over them.
+    #[serde(default)]
+    pub skipped: Vec<(u64, u64)>,
 }
 
 /// Names a snapshot in `OPS_STATE`.

@@ -115,6 +115,7 @@ fn entries_of_a_shard() {
         EntryKind::Settings,
         EntryKind::Verify,
         EntryKind::Look,
+        EntryKind::Skipped,
         EntryKind::Unknown,
     ];
     let verify = json!({

@@ -203,7 +203,7 @@ fn recompute(
     dataflow.stop();
     let mut said = Vec::new();
     for log_done in done.into_iter().flat_map(|done| done.logs) {
-        assert_eq!(log_done.poisoned, None);
+        assert_eq!(log_done.stopped, None);
         let outputs = log_done.outputs.into_iter().filter(|output| output.target == Target::Commit);
         said.extend(outputs.map(|output| {
             let payload = String::from_utf8(output.payload.to_vec()).unwrap();
