@@ -11,7 +11,7 @@ CLUSTER_LAB := target/cluster-lab
 
 BENCHES := stages engine_vs_consumer time_to_alert standing_cost
 
-.PHONY: lab cluster-lab test check soak fuzz bench lint deny advisories setup-lab setup-test clean
+.PHONY: lab cluster-lab test check soak chaos fuzz bench lint deny advisories setup-lab setup-test clean
 
 lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
 	$(CARGO) build --release --bin ops
@@ -51,6 +51,9 @@ advisories: setup-test ## known security advisories; needs a network
 soak: ## the simulation of crashes, seed after seed until stopped or one fails
 	OPS_FIRST_SEED=$${OPS_FIRST_SEED:-$$(date +%s)} OPS_SEEDS=1000000000 \
 		$(CARGO) test -p engine --test simulation nothing_is_lost -- --nocapture
+
+chaos: setup-test ## real processes killed, frozen and cut off under load, at least 200 kills; 20 to 30 minutes
+	OPS_SEED=$${OPS_SEED:-$$(date +%s)} OPS_CHAOS=full $(CARGO) test --test chaos
 
 fuzz: ## inputs that are nearly right, for as long as it is left alone; what panics is kept
 	OPS_FUZZ_SEED=$${OPS_FUZZ_SEED:-$$(date +%s)} OPS_FUZZ_RUNS=$${OPS_FUZZ_RUNS:-1000000000} \

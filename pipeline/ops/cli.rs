@@ -77,6 +77,28 @@ pub enum Command {
         #[command(flatten)]
         options: UpOptions,
     },
+    /// Copy all streams into a folder, as they are at one moment
+    ///
+    /// Alerting stands still meanwhile: the logs are taken from their engines, which work off afterwards what came in.
+    /// It says for how long. Streams only: folders with settings, plans, keys and agents' journals are files already.
+    Backup {
+        /// Folder to make; what is in it is for your eyes only.
+        folder: PathBuf,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
+    /// Make all streams from a folder that `ops backup` made, on a bus that has none
+    ///
+    /// Without --nats-url, in the data folder, where nothing may run yet. What came in after the backup is not known:
+    /// look at what agents did since then before rollbacks are allowed again.
+    Restore {
+        /// Folder of the backup.
+        folder: PathBuf,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
     /// Make the keys and the accounts of a nats-server of your own, as the local one has them
     Keys(KeysOptions),
     /// Print the address of a metric's live chart

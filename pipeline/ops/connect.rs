@@ -33,16 +33,21 @@ enum Way {
     /// A key for each role.
     Keys(Box<Keyring>),
     /// One connection for all.
-    One(SharedBus),
+    One(JetStream),
 }
 
 impl Connection {
     /// The bus in a role.
     pub async fn in_role(&self, role: Role) -> Result<SharedBus, Failure> {
+        Ok(Arc::new(self.jetstream(role).await?))
+    }
+
+    /// The same, where streams are handled as a whole.
+    pub async fn jetstream(&self, role: Role) -> Result<JetStream, Failure> {
         match &self.way {
-            Way::One(bus) => Ok(Arc::clone(bus)),
+            Way::One(bus) => Ok(bus.clone()),
             Way::Keys(keys) if keys.holds(role) => {
-                Ok(Arc::new(JetStream::connect(keys.options(role)).await?))
+                Ok(JetStream::connect(keys.options(role)).await?)
             }
             Way::Keys(_) => Err(no_key(role)),
         }
@@ -56,6 +61,21 @@ impl Connection {
         }
     }
 
+    /// Creates the streams that are missing and checks the others. Who sets streams up has the key for it; everybody
+    /// else finds them there.
+    pub async fn ensure(&self, ops: &OpsConfig) -> Result<(), Failure> {
+        let bus = match &self.way {
+            Way::One(bus) => bus.clone(),
+            Way::Keys(keys) if keys.holds(Role::Admin) => {
+                let mut admin = keys.options(Role::Admin);
+                admin.log_age_max = Some(ops.bus.log_keep.as_std());
+                JetStream::connect(admin).await?
+            }
+            Way::Keys(_) => return Ok(()),
+        };
+        Ok(bus.ensure(ops.bus.shards).await?)
+    }
+
     /// Ends the local server, if there is one. Everything that uses it has ended before.
     pub async fn close(self) {
         drop(self.way);
@@ -65,28 +85,31 @@ impl Connection {
     }
 }
 
-/// Connects; starts a local server where none is named.
+/// Connects, and sees to the streams; starts a local server where none is named.
 pub async fn open(ops: &OpsConfig, agent: &str) -> Result<Connection, Failure> {
-    let layout = layout(ops);
-    let subjects = Subjects::new(&ops.bus.prefix);
+    let connection = begin(ops, agent).await?;
+    connection.ensure(ops).await?;
+    Ok(connection)
+}
+
+/// The same, whatever streams there are.
+pub async fn begin(ops: &OpsConfig, agent: &str) -> Result<Connection, Failure> {
     if ops.bus.url.is_some() {
-        return remote(ops, layout).await;
+        return remote(ops).await;
     }
-    let data = ops.data.clone();
-    let options =
-        ServerOptions { data, port: None, layout: layout.clone(), agent: agent.to_owned() };
+    let (data, agent) = (ops.data.clone(), agent.to_owned());
+    let options = ServerOptions { data, port: None, layout: layout(ops), agent };
     let server = LocalServer::start(options).await.map_err(not_started)?;
-    let mut admin = server.options(Role::Admin);
-    admin.log_age_max = Some(ops.bus.log_keep.as_std());
-    JetStream::connect(admin).await?.ensure(ops.bus.shards).await?;
-    let keys = server.keyring();
-    Ok(Connection { subjects, server: Some(server), way: Way::Keys(Box::new(keys)) })
+    let way = Way::Keys(Box::new(server.keyring()));
+    Ok(Connection { subjects: Subjects::new(&ops.bus.prefix), server: Some(server), way })
 }
 
 /// Connects to a bus that runs already: the one that is named, or the local one of the data folder.
 pub async fn existing(ops: &OpsConfig) -> Result<Connection, Failure> {
     if ops.bus.url.is_some() {
-        return remote(ops, layout(ops)).await;
+        let connection = remote(ops).await?;
+        connection.ensure(ops).await?;
+        return Ok(connection);
     }
     let keys = bus::server::attach(&ops.data, layout(ops)).await.map_err(not_started)?;
     let subjects = Subjects::new(&ops.bus.prefix);
@@ -139,12 +162,12 @@ fn layout(ops: &OpsConfig) -> Layout {
     Layout { subject_prefix: ops.bus.prefix.clone(), ..Layout::default() }
 }
 
-async fn remote(ops: &OpsConfig, layout: Layout) -> Result<Connection, Failure> {
+async fn remote(ops: &OpsConfig) -> Result<Connection, Failure> {
     let config = &ops.bus;
     let urls = config.url.iter().flat_map(|urls| urls.split(',')).map(|url| url.trim().to_owned());
     let mut options = Options::new("");
     options.urls = urls.collect();
-    options.layout = layout;
+    options.layout = layout(ops);
     options.replicas = config.replicas;
     options.log_age_max = Some(config.log_keep.as_std());
     options.credentials = match (&config.credentials_file, &config.user, &config.password) {
@@ -158,17 +181,11 @@ async fn remote(ops: &OpsConfig, layout: Layout) -> Result<Connection, Failure> 
         _ => Credentials::None,
     };
     let subjects = Subjects::new(&config.prefix);
-    let Some(folder) = &config.keys_folder else {
-        let bus = JetStream::connect(options).await?;
-        bus.ensure(config.shards).await?;
-        return Ok(Connection { subjects, server: None, way: Way::One(Arc::new(bus)) });
+    let way = match &config.keys_folder {
+        Some(folder) => Way::Keys(Box::new(Keyring::new(options, Keys::at(folder)))),
+        None => Way::One(JetStream::connect(options).await?),
     };
-    let keys = Keyring::new(options, Keys::at(folder));
-    // Who sets streams up has the key for it; everybody else finds them there.
-    if keys.holds(Role::Admin) {
-        JetStream::connect(keys.options(Role::Admin)).await?.ensure(config.shards).await?;
-    }
-    Ok(Connection { subjects, server: None, way: Way::Keys(Box::new(keys)) })
+    Ok(Connection { subjects, server: None, way })
 }
 
 fn no_key(role: Role) -> Failure {

@@ -1,6 +1,7 @@
 //! `ops`: the one binary. Wiring only; what is decided is decided in the stages.
 
 mod audit;
+mod backup;
 mod burst;
 mod cli;
 mod connect;
@@ -16,6 +17,7 @@ mod plans;
 mod ready;
 mod recover;
 mod reload;
+mod restore;
 mod rules;
 mod signals;
 mod up;
@@ -56,6 +58,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Recover { accept_loss, log, options } => {
             recover::run(&options, (log.as_deref(), accept_loss), format).await
         }
+        Command::Backup { folder, options } => backup::run(&folder, &options, format).await,
+        Command::Restore { folder, options } => restore::run(&folder, &options, format).await,
         Command::Keys(options) => keys::run(&options, format),
         Command::Dashboard { metric, window, url } => {
             http::dashboard(&metric, &window, &url, format)

@@ -1,5 +1,7 @@
 //! What happened, read off the bus: alerts, rollbacks, commands, outcomes.
 
+#![allow(dead_code, reason = "shared with tests/chaos; each uses its part of this")]
+
 use crate::site::{ASK_EVERY, Site};
 use crate::support::{PATIENCE, get_json};
 use bus::accounts::Role;
@@ -12,7 +14,12 @@ use std::sync::Arc;
 
 /// The local bus of a site in a role.
 pub async fn local(site: &Site, role: Role) -> SharedBus {
-    let keys = bus::server::attach(&site.path("data"), Layout::default()).await.unwrap();
+    local_in(site, "data", role).await
+}
+
+/// The local bus of one of a site's data folders in a role.
+pub async fn local_in(site: &Site, data: &str, role: Role) -> SharedBus {
+    let keys = bus::server::attach(&site.path(data), Layout::default()).await.unwrap();
     Arc::new(JetStream::connect(keys.options(role)).await.unwrap())
 }
 

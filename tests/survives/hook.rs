@@ -1,5 +1,7 @@
 //! Who is told, inside the test: takes the posts of a webhook and of PagerDuty, answers, and keeps them.
 
+#![allow(dead_code, reason = "shared with tests/chaos; each uses its part of this")]
+
 use crate::support::PATIENCE;
 use axum::Router;
 use axum::extract::{Path, State};

@@ -7,6 +7,7 @@
 
 mod apart;
 mod audit;
+mod backup;
 mod burst;
 mod cluster;
 mod events;

@@ -1,18 +1,23 @@
 //! A nats-server that is not ours: `ops` is told where it is.
 
+#![allow(dead_code, reason = "shared with tests/chaos; each uses its part of this")]
+
 use crate::site::Site;
 use crate::support::free_port;
 use bus::SharedBus;
 use bus::accounts::{Keyring, Keys, Role};
 use bus::jetstream::{JetStream, Options};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// A nats-server of somebody else.
 pub struct Server {
-    _child: Child,
+    child: Child,
+    config: PathBuf,
+    port: u16,
     /// Where it listens.
     pub url: String,
 }
@@ -32,15 +37,28 @@ impl Server {
         let port = free_port();
         let store = site.path("nats");
         site.write("nats.conf", &format!("jetstream {{ store_dir: {store:?} }}\n{users}"));
-        let mut command = Command::new(bus::server::find().await.unwrap());
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
-        command.arg(site.path("nats.conf")).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.kill_on_drop(true).spawn().unwrap();
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            assert!(child.try_wait().unwrap().is_none(), "nats-server ended");
-            tokio::task::yield_now().await;
-        }
-        Self { _child: child, url: format!("nats://127.0.0.1:{port}") }
+        let config = site.path("nats.conf");
+        let child = serve(&config, port).await;
+        Self { child, config, port, url: format!("nats://127.0.0.1:{port}") }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// From its next start on it has room for so much, as its configuration says it.
+    pub fn bound(&self, room: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let bounded = text.replace("jetstream {", &format!("jetstream {{ max_file_store: {room},"));
+        std::fs::write(&self.config, bounded).unwrap();
+    }
+
+    /// Kills it as a power cut would; it is back at the same address, with what it had stored, after a while.
+    pub async fn lose(&mut self, away: Duration) {
+        self.child.kill().await.unwrap();
+        tokio::time::sleep(away).await;
+        self.child = serve(&self.config, self.port).await;
     }
 
     /// Its bus, where anybody may come in.
@@ -53,4 +71,16 @@ impl Server {
         let keys = Keyring::new(Options::new(self.url.clone()), Keys::at(keys));
         Arc::new(JetStream::connect(keys.options(role)).await.unwrap())
     }
+}
+
+async fn serve(config: &Path, port: u16) -> Child {
+    let mut command = Command::new(bus::server::find().await.unwrap());
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
+    command.arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "nats-server ended");
+        tokio::task::yield_now().await;
+    }
+    child
 }

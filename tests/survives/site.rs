@@ -1,5 +1,7 @@
 //! A site in a temporary folder: rules, receivers, a plan, a data folder; and `ops` running on it.
 
+#![allow(dead_code, reason = "shared with tests/chaos; each uses its part of this")]
+
 use crate::hook::Hook;
 use crate::support::{PATIENCE, free_port, ops, with_tls};
 use std::fs::{self, File, OpenOptions};
@@ -133,7 +135,12 @@ impl Site {
 
     /// Runs `ops` with `args` and the folders of this site to its end.
     pub async fn run(&self, args: &[&str]) -> Output {
-        tokio::time::timeout(PATIENCE, self.command(args, "data").output()).await.unwrap().unwrap()
+        self.run_in("data", args).await
+    }
+
+    /// The same, with a data folder of its own.
+    pub async fn run_in(&self, data: &str, args: &[&str]) -> Output {
+        tokio::time::timeout(PATIENCE, self.command(args, data).output()).await.unwrap().unwrap()
     }
 
     /// Starts `ops lab`, always at the same address.
@@ -158,13 +165,20 @@ impl Site {
     }
 
     /// Starts a command that serves at `listen`, and waits until it says that it is ready.
-    pub async fn start(&self, mut command: Command, listen: String) -> Running {
+    pub async fn start(&self, command: Command, listen: String) -> Running {
+        let mut running = self.launch(command, listen);
+        running.line(says_ready).await;
+        running
+    }
+
+    /// Starts a command that serves at `listen`.
+    pub fn launch(&self, mut command: Command, listen: String) -> Running {
         let log = self.path("ops.log");
         let errors = OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (printed, heard) = (Arc::new(Mutex::new(Vec::new())), watch::Sender::new(()));
-        let mut running =
+        let running =
             Running { child, printed: printed.clone(), heard: heard.subscribe(), log, listen };
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -172,7 +186,6 @@ impl Site {
                 heard.send_replace(());
             }
         });
-        running.line(|line| line.starts_with("ready") || line.contains("\"ready\":true")).await;
         running
     }
 
@@ -246,6 +259,18 @@ impl Running {
         self.printed.lock().unwrap().clone()
     }
 
+    /// Waits until it says that it is ready; whether it does before it ends.
+    pub async fn is_ready(&mut self) -> bool {
+        loop {
+            if self.printed.lock().unwrap().iter().any(|line| says_ready(line)) {
+                return true;
+            }
+            if self.heard.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
     /// Waits until it has printed a line that is `wanted`.
     pub async fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let found = async {
@@ -304,9 +329,18 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub async fn ended(mut self) -> ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("stops in time").unwrap()
+    pub async fn ended(self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, self.ended_some_time()).await.expect("stops in time")
     }
+
+    /// Waits for its end however long that takes; killed if that is dropped.
+    pub async fn ended_some_time(mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+}
+
+fn says_ready(line: &str) -> bool {
+    line.starts_with("ready") || line.contains("\"ready\":true")
 }
 
 /// Ready, and nothing stored that is not worked off.

@@ -7,6 +7,7 @@
 pub mod accounts;
 mod contract;
 mod error;
+pub mod failpoint;
 pub mod jetstream;
 pub mod layout;
 pub mod memory;

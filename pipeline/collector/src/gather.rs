@@ -14,6 +14,7 @@
 use crate::counters::Counters;
 use crate::intake::Sample;
 use crate::limits::CollectorLimits;
+use bus::failpoint::{self, Failpoint};
 use bus::{BusError, Outgoing, SharedBus};
 use bytes::Bytes;
 use stages::batch::{BatchBuilder, CLIENT_BYTES_MAX};
@@ -137,11 +138,13 @@ impl Lane {
             message_id: Some(format!("{}-{}-{number}", self.boot, self.shard)),
             ..Outgoing::default()
         };
+        failpoint::reach(Failpoint::CollectorBeforeStore);
         let mut pause = PAUSE_FIRST;
         loop {
             let began = Instant::now();
             match timeout(ACK_WAIT, self.bus.publish(message.clone())).await {
                 Ok(Ok(_)) => {
+                    failpoint::reach(Failpoint::CollectorStored);
                     self.counters.published(message.payload.len(), began.elapsed());
                     return Ok(());
                 }

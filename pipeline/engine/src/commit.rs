@@ -15,6 +15,7 @@ use crate::packing::{Pack, Packing, Waiting};
 use crate::patience::Patience;
 use crate::said::Said;
 use crate::snapshot::{self, Snapshots};
+use bus::failpoint::{self, Failpoint};
 use bus::{BusError, Expect, Outgoing, SharedBus, Stream};
 use bytes::Bytes;
 use stages::dataflow::LogDone;
@@ -259,6 +260,9 @@ impl Committer {
         while let Some(pack) = self.packing.next() {
             self.position = (pack.position, pack.time);
             let recorded = !pack.outputs.is_empty() && self.commit(&pack).await?;
+            if !recorded && !pack.outputs.is_empty() {
+                failpoint::reach(Failpoint::EngineBeforePosition);
+            }
             self.tenure.said.passed(self.position.0);
             let count = pack.outputs.len() as u64;
             self.outside.register.log(self.tenure.log, |health| {
@@ -278,12 +282,14 @@ impl Committer {
 
     /// The outputs, if the log is still ours; whether with the record.
     async fn commit(&mut self, pack: &Pack<Held>) -> Result<bool, Lost> {
+        failpoint::reach(Failpoint::EngineBeforeOutputs);
         let began = Instant::now();
         let whole = pack.part == 0 && !pack.held.iter().any(|held| held.gap);
         let singly = whole && pack.outputs.len() <= SINGLY_MAX;
         if singly {
             for output in &pack.outputs {
                 self.say(output).await?;
+                failpoint::reach(Failpoint::EngineBetweenOutputs);
             }
         } else {
             self.commit_together(pack).await?;
@@ -385,6 +391,7 @@ impl Committer {
             }
             patience.wait().await;
         };
+        failpoint::reach(Failpoint::EngineAfterPosition);
         self.tenure.commit_sequence = sequence;
         self.recorded_at = Instant::now();
         self.record_due = false;
@@ -410,6 +417,7 @@ impl Committer {
     fn snapshot_stored(&mut self, stored: Result<SnapshotRef, BusError>) {
         match stored {
             Ok(reference) => {
+                failpoint::reach(Failpoint::EngineSnapshotUnnamed);
                 self.snapshots.name(reference);
                 self.record_due = true;
                 self.outside.register.log(self.tenure.log, |health| health.snapshots += 1);

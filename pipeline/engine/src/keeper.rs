@@ -12,6 +12,7 @@ use crate::recovery;
 use crate::rounds::ToRounds;
 use crate::{relay, withdraw};
 use bus::Stream;
+use bus::failpoint::{self, Failpoint};
 use stages::log::LogId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,8 +85,10 @@ impl Keeper {
 
     /// Works on a log that was taken, or gives it back where it cannot be continued.
     pub(crate) async fn recover(&mut self, tenure: Tenure) -> Result<(), EngineError> {
+        failpoint::reach(Failpoint::EngineTaken);
         match recovery::start(&self.options, &self.register, &tenure).await {
             Ok(start) => {
+                failpoint::reach(Failpoint::EngineRecovered);
                 self.adopt(tenure, start);
                 Ok(())
             }

@@ -5,6 +5,7 @@
 //!          └ ticks                                    ├ snapshot
 //!                                                     └ loose (rollups, dead letters)
 //! audit: replays a log and compares, beside all that.   recover: goes on without what is gone, by hand.
+//! standstill: holds all logs while their streams are copied.
 //! keeper: heartbeats, take-over and recovery of logs.   relay, withdraw: edges of the desk's owner.
 //! ```
 //!
@@ -38,6 +39,7 @@ mod rounds;
 mod said;
 mod share;
 mod snapshot;
+mod standstill;
 mod ticks;
 mod whole;
 mod withdraw;
@@ -49,3 +51,4 @@ pub use error::EngineError;
 pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing};
 pub use options::EngineOptions;
 pub use recover::{Loss, recover};
+pub use standstill::Standstill;

@@ -7,6 +7,7 @@
 
 use crate::health::Register;
 use crate::patience::Patience;
+use bus::failpoint::{self, Failpoint};
 use bus::{BusError, Message, Outgoing, SharedBus, Stream, newest_revision, revision_batch};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -195,6 +196,7 @@ impl Relay {
                 Err(error) => return Err(error),
             }
         }
+        failpoint::reach(Failpoint::EngineRelayed);
         self.register.relayed(count);
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::counters;
 use crate::pacing::Pacer;
 use crate::retry::{Next, Retry};
 use crate::status::Status;
+use bus::failpoint::{self, Failpoint};
 use stages::time::Time;
 use stages::wire::{Delivery, DeliveryState, Intent, SCHEMA};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -124,9 +125,11 @@ impl Deliverer {
             () = self.stop.cancelled() => return None,
             () = pacer.place(channel.kind(), &provider, &seed) => {}
         }
+        failpoint::reach(Failpoint::NotifierBeforeDelivery);
         let began = Instant::now();
         let sent = tokio::time::timeout(self.retry.attempt_max, channel.send(intent)).await;
         let sent = sent.unwrap_or_else(|_| Sent::failed("no answer in time"));
+        failpoint::reach(Failpoint::NotifierDelivered);
         Some((sent, began.elapsed()))
     }
 

@@ -8,6 +8,7 @@ use crate::late;
 use crate::retry::Retry;
 use crate::status::Status;
 use crate::turns::{Turn, Turns};
+use bus::failpoint::{self, Failpoint};
 use bus::{BusError, SharedBus, Stream, Work, WorkOptions, Worker};
 use futures::FutureExt;
 use stages::subject::Subjects;
@@ -227,6 +228,7 @@ async fn attend(shared: Arc<Shared>, work: Work, intent: Intent, turn: Turn) {
     counters.change(|counters| counters.in_flight -= 1);
     match carried {
         Ok(Some(_)) => {
+            failpoint::reach(Failpoint::NotifierBeforeAck);
             shared.delivered.lock().unwrap_or_else(PoisonError::into_inner).remember(intent.key);
             done(&work).await;
         }

@@ -10,6 +10,7 @@ use crate::process::Process;
 use crate::run_folder::RunFolder;
 use crate::script::{self, Bounds, Ended, Finished, Run, Running};
 use crate::tail::Tail;
+use bus::failpoint::{self, Failpoint};
 use stages::wire::{EndCause, RollbackOutcome, RollbackState};
 use std::time::Duration;
 
@@ -38,13 +39,16 @@ impl Execution {
         );
         let running = script::start(run).map_err(|error| self.refused(&error.to_string()))?;
         let _runs = self.shared.scripts.running(&self.command.plan, &self.command.incident);
+        failpoint::reach(Failpoint::AgentSpawned);
         let follow = async {
             if let Some(process) = running.process().cloned()
                 && let Err(error) = self.record(Step::Spawned(process))
             {
                 tracing::error!(%error, "cannot write the process to the journal");
             }
+            failpoint::reach(Failpoint::AgentFollowing);
             let outcome = self.ended(running.finish().await);
+            failpoint::reach(Failpoint::AgentExited);
             // On disk before anybody is told: a crash from here on repeats the telling, not the script.
             outcome.inspect(|outcome| self.record_end(outcome))
         };

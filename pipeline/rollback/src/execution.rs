@@ -12,6 +12,7 @@ use crate::ledger::{Held, Holder, Ledger};
 use crate::next::{Ask, Next, next};
 use crate::patience::until_answered;
 use crate::{environment, freeze};
+use bus::failpoint::{self, Failpoint};
 use bus::{BusError, Outgoing};
 use bytes::Bytes;
 use stages::time::{Span, Time};
@@ -160,7 +161,9 @@ impl Execution {
                 }
             }
         }
+        failpoint::reach(Failpoint::AgentBeforeClaim);
         self.ledger.put(LedgerState::Claimed, 0).await?;
+        failpoint::reach(Failpoint::AgentClaimed);
         Ok(())
     }
 
@@ -176,6 +179,7 @@ impl Execution {
 
     /// Starts the script and follows it to its end. The ledger says `started` as `held`.
     async fn run(&self, held: Held, start: &Start) -> Result<Carried, BusError> {
+        failpoint::reach(Failpoint::AgentStarted);
         let sequence = held.sequence;
         let outcome = match self.ready(&held, start).await? {
             Ok((found, fence)) => self.execute(found, fence).await,
@@ -214,7 +218,10 @@ impl Execution {
             Err(why) => return Ok(Err(self.not_run(why.cause, &why.text))),
         };
         Ok(match self.record(Step::Started { fence }) {
-            Ok(()) => Ok((found, fence)),
+            Ok(()) => {
+                failpoint::reach(Failpoint::AgentBeforeSpawn);
+                Ok((found, fence))
+            }
             Err(error) => {
                 let why = format!("not started: the agent's journal cannot be written: {error}");
                 Err(self.not_run(EndCause::JournalUnwritable, &why))
@@ -230,6 +237,7 @@ impl Execution {
     ) -> Result<Carried, BusError> {
         use LedgerState::{Claimed, Started};
         self.record_end(&outcome);
+        failpoint::reach(Failpoint::AgentBeforeReport);
         let RollbackOutcome { state, exit_code, cause, .. } = outcome;
         let end = LedgerState::Ended { outcome: state, exit_code, cause };
         loop {
@@ -252,11 +260,13 @@ impl Execution {
                 }
             }
         }
+        failpoint::reach(Failpoint::AgentConcluded);
         self.tell(outcome).await
     }
 
     async fn tell(&self, outcome: RollbackOutcome) -> Result<Carried, BusError> {
         self.publish(&outcome).await?;
+        failpoint::reach(Failpoint::AgentReported);
         tracing::info!(
             plan = outcome.plan,
             incident = outcome.incident,

@@ -6,6 +6,7 @@ mod lab;
 
 use bus::SharedBus;
 use bus::accounts::Role;
+use bus::failpoint::Failpoint;
 use bus::jetstream::JetStream;
 use bus::layout::Layout;
 use bus::server::{LocalServer, ServerOptions};
@@ -57,18 +58,18 @@ async fn a_command_is_carried_out_with_the_permissions_of_an_agent() {
 
 /// An agent as a process of its own, see `lab/agent_process.rs`.
 fn process(server: &LocalServer, lab: &Lab) -> Child {
+    command(server, lab).spawn().unwrap()
+}
+
+fn command(server: &LocalServer, lab: &Lab) -> Command {
     let options = server.options(Role::Agent);
     let bus::jetstream::Credentials::NkeySeed(seed) = &options.credentials else {
         panic!("agents have seeds");
     };
-    Command::new(env!("CARGO_BIN_EXE_agent_under_test"))
-        .arg(&options.urls[0])
-        .arg(seed)
-        .arg(&options.inbox_prefix)
-        .arg(lab.folder.path())
-        .arg(AGENT)
-        .spawn()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent_under_test"));
+    command.args([&options.urls[0]]).arg(seed).arg(&options.inbox_prefix);
+    command.arg(lab.folder.path()).arg(AGENT).env_remove("OPS_FAILPOINT");
+    command
 }
 
 /// Lets an agent of its own process start a script, and kills it while that runs; the script's process group.
@@ -120,5 +121,61 @@ async fn an_agent_killed_with_its_script_leaves_an_unknown_outcome() {
         cause: Some(EndCause::AgentDied),
     };
     assert_eq!(lab.ledger("PLAN", "i1").await.unwrap().state, ended);
+    server.stop().await;
+}
+
+/// Where an agent dies, how often the script starts in all, and what is told. Where the ledger says started and nobody
+/// knows of an end, it stays unknown; before that, and once the end is written down, the next agent goes on.
+const DEATHS: [(Failpoint, usize, &[RollbackState]); 10] = {
+    use Failpoint as At;
+    const TOLD: &[RollbackState] = &[RollbackState::Succeeded];
+    const LOST: &[RollbackState] = &[RollbackState::Unknown];
+    // Only the end that the script leaves tells of it: there or not yet when the next agent looks.
+    const EITHER: &[RollbackState] = &[RollbackState::Succeeded, RollbackState::Unknown];
+    [
+        (At::AgentBeforeClaim, 1, TOLD),
+        (At::AgentClaimed, 1, TOLD),
+        (At::AgentStarted, 0, LOST),
+        (At::AgentBeforeSpawn, 0, LOST),
+        (At::AgentSpawned, 1, EITHER),
+        (At::AgentFollowing, 1, TOLD),
+        (At::AgentExited, 1, TOLD),
+        (At::AgentBeforeReport, 1, TOLD),
+        (At::AgentConcluded, 1, TOLD),
+        (At::AgentReported, 1, TOLD),
+    ]
+};
+
+#[tokio::test]
+async fn an_agent_killed_at_any_step_starts_the_script_once_at_most() {
+    let (server, lab, _data) = server().await;
+    lab.script("run.sh", "#!/bin/sh\necho $OPS_INCIDENT >> \"$OPS_DATA/starts\"\n", 0o755);
+    for (place, starts, states) in DEATHS {
+        let incident = place.name();
+        let mut dying = command(&server, &lab).env("OPS_FAILPOINT", incident).spawn().unwrap();
+        lab.order(&lab.command(incident)).await;
+        let died = tokio::task::spawn_blocking(move || dying.wait().unwrap()).await.unwrap();
+        assert_eq!(died.code(), None, "{incident}: it did not die there");
+        let mut next = process(&server, &lab);
+        let outcome = lab.end(incident).await;
+        assert!(states.contains(&outcome.state), "{incident}: {outcome:?}");
+        let ended = async {
+            while !matches!(
+                lab.ledger("PLAN", incident).await.map(|record| record.state),
+                Some(LedgerState::Ended { outcome: state, .. }) if state == outcome.state
+            ) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.expect(incident);
+        next.kill().unwrap();
+        next.wait().unwrap();
+        let text = fs::read_to_string(lab.data("starts")).unwrap_or_default();
+        let started = text.lines().filter(|line| *line == incident).count();
+        assert_eq!(started, starts, "{incident}: {outcome:?}");
+    }
+    let agents: Vec<&Failpoint> =
+        Failpoint::ALL.iter().filter(|place| place.name().starts_with("agent-")).collect();
+    assert_eq!(agents.len(), DEATHS.len(), "every step is died at");
     server.stop().await;
 }

@@ -131,6 +131,8 @@ impl List<'_> {
     fn admin(&mut self) {
         self.say(&["desk.settings"]);
         self.publish.push("$JS.API.>".to_owned());
+        // Chunks of streams it copies and restores.
+        self.publish.push("$JS.SNAPSHOT.>".to_owned());
     }
 
     /// May publish to these subjects behind the prefix.

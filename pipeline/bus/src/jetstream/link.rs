@@ -124,11 +124,22 @@ impl Link {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, Failure> {
+        self.request_within(subject, headers, payload, REQUEST_TIMEOUT).await
+    }
+
+    /// The same, with a wait of its own.
+    pub(super) async fn request_within(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        wait: Duration,
+    ) -> Result<Message, Failure> {
         if !self.connected() {
             return Err(Failure::Unreachable("not connected"));
         }
         let mut refusals = self.refusals();
-        let mut request = Request::new().payload(payload).timeout(Some(REQUEST_TIMEOUT));
+        let mut request = Request::new().payload(payload).timeout(Some(wait));
         if let Some(headers) = headers {
             request = request.headers(headers);
         }

@@ -4,6 +4,7 @@
 //! the server refuses the subject, and nothing is done per message that is not needed.
 
 mod ack_subject;
+mod copies;
 mod link;
 mod options;
 mod reader;
@@ -12,6 +13,7 @@ mod streams;
 mod work;
 mod write;
 
+pub use copies::Copied;
 pub use options::{API_PREFIX, Credentials, Limits, Options, Secret, Tls};
 
 use crate::memory::{check_batch, check_subject};
@@ -24,7 +26,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use link::{Failure, Link};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use stages::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -114,7 +116,12 @@ impl Bus for JetStream {
         let last = info.state.last_seq;
         let first = if info.state.messages == 0 { last + 1 } else { info.state.first_seq };
         let bytes_max = u64::try_from(info.config.max_bytes).unwrap_or(0);
-        Ok(StreamState { first, last, created: info.created, bytes: (info.state.bytes, bytes_max) })
+        Ok(StreamState {
+            first,
+            last,
+            created: copies::creation(&info),
+            bytes: (info.state.bytes, bytes_max),
+        })
     }
 
     async fn first_at(&self, stream: Stream, time: Time) -> Result<u64, BusError> {
@@ -186,6 +193,7 @@ struct InfoState {
 #[derive(Deserialize)]
 struct InfoConfig {
     max_bytes: i64,
+    metadata: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]

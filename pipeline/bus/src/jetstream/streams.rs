@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-const STREAM_NOT_FOUND: u64 = 10_059;
+pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 const STREAM_NAME_IN_USE: u64 = 10_058;
 const NO_SUITABLE_PEERS: u64 = 10_005;
 
