@@ -2,14 +2,12 @@
 //! bare client that reads the same messages.
 
 use crate::forms::Form;
+use crate::support::consumer::consume;
 use crate::support::process::own_cpu;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use bus::SharedBus;
 use bus::jetstream::{JetStream, Options};
 use engine::{Engine, EngineOptions, LogHealth};
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use stages::batch::Batch;
 use stages::log::LogId;
 use stages::subject::Subjects;
 use std::hint::black_box;
@@ -107,23 +105,8 @@ async fn engine(url: &str, until: u64) -> Drained {
 }
 
 async fn consumer(url: &str, form: Form, (from, until): (u64, u64)) -> Drained {
-    let client = async_nats::connect(url).await.expect("the server answers");
-    let stream = async_nats::jetstream::new(client).get_stream("OPS_LOG").await.expect("the log");
-    let config = pull::Config {
-        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
-        ack_policy: AckPolicy::None,
-        memory_storage: true,
-        ..pull::Config::default()
-    };
-    let consumer = stream.create_consumer(config).await.expect("a consumer");
     let (cpu, began) = (own_cpu(), Instant::now());
-    let pulling = consumer.stream().max_messages_per_batch(form.pull()).messages();
-    let mut messages = pulling.await.expect("messages");
-    let mut samples = 0;
-    for _ in from..=until {
-        let message = messages.next().await.expect("a message").expect("a good one");
-        samples += form.read(black_box(&message.payload));
-    }
+    let samples = consume(url, form.pull(), (from, until), |payload| form.read(payload)).await;
     let (wall, cpu) = (began.elapsed(), own_cpu() - cpu);
     Drained { wall_seconds: wall.as_secs_f64(), cpu_seconds: cpu.as_secs_f64(), samples }
 }
@@ -146,19 +129,4 @@ pub fn read_json(payload: &[u8]) -> u64 {
         black_box((sample.name, &sample.labels, sample.ts, sample.val));
     }
     samples.len() as u64
-}
-
-/// Decodes a batch and does nothing with it.
-pub fn read_batch(payload: &[u8]) -> u64 {
-    let batch = Batch::parse(payload).expect("just written");
-    let (mut count, mut sum) = (0, 0.0);
-    for block in batch.sections().flat_map(|section| section.blocks()) {
-        let read = block.for_each(|_, value, _| {
-            count += 1;
-            sum += value;
-        });
-        read.expect("just written");
-    }
-    black_box(sum);
-    count
 }

@@ -1,6 +1,7 @@
 //! The forms samples come in, and a stream of each.
 
-use crate::drain::{read_batch, read_json};
+use crate::drain::read_json;
+use crate::support::consumer::read_batch;
 use crate::support::load::{self, METRICS, SERIES, SERIES_EACH, Values};
 use bytes::Bytes;
 use stages::log::LogId;

@@ -4,6 +4,7 @@
 //! `target/measured/`, from where `make bench` prints one table. Nothing asserts on a timing.
 #![allow(dead_code)]
 
+pub mod consumer;
 pub mod fill;
 pub mod load;
 pub mod plain_server;

@@ -164,6 +164,8 @@ fn engine_metrics(page: &mut Exposition, health: &Health) {
     page.counter("ops_samples_refused_total", "Samples refused by the engine.", refused);
     alert_metrics(page, logs);
     timing(page, "ops_step_seconds", "From feeding a step until it was done.", logs, |l| &l.steps);
+    let pause = "From asking for a snapshot until it was taken; the next step waits.";
+    timing(page, "ops_snapshot_pause_seconds", pause, logs, |l| &l.pauses);
     timing(page, "ops_commit_seconds", "Commits, retries included.", logs, |l| &l.commits);
     page.counter("ops_relayed_total", "Messages relayed between logs.", one(health.relayed as f64));
     let dropped = one(health.dropped as f64);

@@ -57,6 +57,8 @@ pub struct LogHealth {
     pub lag_seconds: f64,
     /// From feeding a step until it was worked off.
     pub steps: Timing,
+    /// From asking for a snapshot until it was taken, packing and storing apart: so long the next step waits.
+    pub pauses: Timing,
     /// Commits, retries included.
     pub commits: Timing,
     /// Messages committed.
@@ -87,6 +89,7 @@ impl LogHealth {
             lag_entries: 0,
             lag_seconds: 0.0,
             steps: Timing::default(),
+            pauses: Timing::default(),
             commits: Timing::default(),
             committed: 0,
             counters: Counters::default(),

@@ -72,6 +72,7 @@ struct Answer {
     committer: mpsc::UnboundedSender<ToCommitter>,
     feeder: mpsc::UnboundedSender<ToFeeder>,
     fed: Option<Fed>,
+    snapshot: bool,
 }
 
 /// The dataflow and what comes out of it.
@@ -191,7 +192,7 @@ impl Rounds {
         let mut worked_off = Vec::new();
         for (log, line) in &mut self.state.lines {
             let Some(task) = line.tasks.pop_front() else { continue };
-            let mut fed = None;
+            let (mut fed, snapshot) = (None, matches!(task, Task::Snapshot));
             feeds.push(match task {
                 Task::Adopt(state) => Feed::Adopt(*state),
                 Task::Step(step, how) => {
@@ -208,7 +209,7 @@ impl Rounds {
                 }
             });
             let (committer, feeder) = (line.committer.clone(), line.feeder.clone());
-            logs.push((*log, Answer { committer, feeder, fed }));
+            logs.push((*log, Answer { committer, feeder, fed, snapshot }));
         }
         released.iter().for_each(|log| drop(self.state.lines.remove(log)));
         if feeds.is_empty() {
@@ -249,6 +250,8 @@ impl Rounds {
                 health.count(counters);
                 if answer.fed.is_some() {
                     health.steps.record(took);
+                } else if answer.snapshot {
+                    health.pauses.record(took);
                 }
             });
             let _ = answer.feeder.send(ToFeeder::Due(log, log_done.due));
