@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Everything must have come to rest this long after the last fault: what was in the hands of a dead agent or notifier
-/// comes again after 30 s, and may do so twice.
+/// comes again after 12 s at most, and may do so twice.
 const REST_MAX: Duration = Duration::from_secs(150);
 /// Nothing was said for this long: rest.
 const QUIET: Duration = Duration::from_secs(4);
