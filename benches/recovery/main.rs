@@ -20,6 +20,7 @@ use support::consumer::{consume, read_batch};
 use support::fill::fill;
 use support::load;
 use support::plain_server::PlainServer;
+use support::spread::median;
 use support::table::{Goal, Table, millions, short};
 
 /// Kills of each size of fleet.
@@ -65,18 +66,19 @@ async fn restart(table: &mut Table, series: usize, goal: f64) {
     let mut fleet = Fleet::of(&url, series, 0).await;
     let filled = fleet.fill().await;
     engine.until(|status| status.owned.iter().any(|(_, position)| *position >= filled));
-    let (mut took, mut pause, mut behind) = (Vec::new(), 0.0_f64, 0);
+    let (mut took, mut pauses, mut behind) = (Vec::new(), Vec::new(), 0);
     for _ in 0..KILLS {
         let mut clock = tokio::time::interval(Duration::from_secs(1));
-        let (stored, mut last, mut seen) = (engine.status().snapshots, 0, None);
+        let (before, mut last, mut seen) = (engine.status(), 0, None);
         // The second of them, so that nothing of the filling is behind it.
         while seen.is_none_or(|at: Instant| at.elapsed() < SNAPSHOT_EVERY.mul_f64(0.9)) {
             clock.tick().await;
             last = fleet.send(load::now()).await;
             let status = engine.status();
-            pause = pause.max(status.pause);
-            if status.snapshots >= stored + 2 && seen.is_none() {
+            if status.snapshots >= before.snapshots + 2 && seen.is_none() {
                 seen = Some(Instant::now());
+                let taken = (status.pauses.0 - before.pauses.0, status.pauses.1 - before.pauses.1);
+                pauses.push(taken.1 / taken.0 as f64);
             }
         }
         drop(engine);
@@ -97,8 +99,9 @@ async fn restart(table: &mut Table, series: usize, goal: f64) {
     let bytes = snapshot_of(&bus).await.1;
     let each = format!("{} bytes a series", short(bytes as f64 / series as f64));
     table.note(format!("{title}: snapshot"), format!("{} MiB", short(mib(bytes))), each);
-    let most = format!("at most {} ms", short(pause * 1e3));
-    table.note(format!("{title}: pause for a snapshot"), most, "bound of the histogram's bucket");
+    let each = format!("{} ms", short(median(pauses) * 1e3));
+    let what = format!("{title}: pause for a snapshot");
+    table.note(what, each, "in which the next step waits; packing and storing go on beside it");
 }
 
 fn mib(bytes: u64) -> f64 {
@@ -190,8 +193,9 @@ async fn several(table: &mut Table) {
         drop(crew);
         let last = fill_shards(&url, SHARDS).await;
         let began = Instant::now();
-        let until = *last.last().expect("there are shards");
-        let bare = consume(&url, 1_000, (1, until), read_batch).await;
+        // Nobody else wrote meanwhile: from the first entry on, one behind the other.
+        let range = (last[0] + 1 - (ENTRIES / SHARDS as usize) as u64, last[SHARDS as usize - 1]);
+        let bare = consume(&url, 1_000, range, read_batch).await;
         let bare = bare as f64 / began.elapsed().as_secs_f64();
         crew = engines();
         // Of each shard the owner that is farthest; logs may change hands meanwhile.

@@ -27,8 +27,8 @@ pub struct Status {
     pub samples: u64,
     /// Snapshots stored.
     pub snapshots: u64,
-    /// Longest time a snapshot was waited for, in seconds: the bound of its bucket.
-    pub pause: f64,
+    /// How often a snapshot was waited for, and how long in all, in seconds.
+    pub pauses: (u64, f64),
 }
 
 /// What an engine is started with.
@@ -126,16 +126,14 @@ fn status(engine: &Engine) -> Status {
     let logs = engine.health().logs;
     let shards = || logs.iter().filter(|log| matches!(log.log, LogId::Shard(_)) && log.owned);
     let number = |log| if let LogId::Shard(number) = log { number } else { 0 };
-    let bounds = engine::TIMING_BOUNDS.iter().copied().chain([f64::INFINITY]);
-    let longest = |buckets: &[u64]| {
-        let filled = bounds.clone().zip(buckets).filter(|(_, count)| **count > 0);
-        filled.map(|(bound, _)| bound).last().unwrap_or(0.0)
-    };
     Status {
         owned: shards().map(|log| (number(log.log), log.position)).collect(),
         replaying: shards().any(|log| log.replaying),
         samples: shards().map(|log| log.counters.samples).sum(),
         snapshots: shards().map(|log| log.snapshots).sum(),
-        pause: shards().map(|log| longest(&log.pauses.buckets)).fold(0.0, f64::max),
+        pauses: (
+            shards().map(|log| log.pauses.count).sum(),
+            shards().map(|log| log.pauses.seconds).sum(),
+        ),
     }
 }

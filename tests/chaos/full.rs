@@ -16,20 +16,20 @@ const ROOM: &str = "150MB";
 
 /// Fills the store to its limit and frees it, some times.
 pub async fn full(house: &mut House, dice: &mut Dice, times: usize) {
-    // Not from the start: the server would not create streams that may grow beyond it.
+    let client = async_nats::connect(&house.server.url).await.unwrap();
+    let jetstream = jetstream::new(client);
+    let config = stream::Config {
+        name: FILL.to_owned(),
+        subjects: vec!["somebody.else".to_owned()],
+        ..stream::Config::default()
+    };
+    let filling = jetstream.create_stream(config).await.unwrap();
+    // Not before: the server would create no stream that may grow beyond it.
     house.server.bound(ROOM);
     house.server.lose(Duration::ZERO).await;
     house.kills.fetch_add(1, Ordering::Relaxed);
-    let client = async_nats::connect(&house.server.url).await.unwrap();
-    let jetstream = jetstream::new(client);
     for _ in 0..times {
-        sleep(dice.millis(2_000, 4_000)).await;
-        let config = stream::Config {
-            name: FILL.to_owned(),
-            subjects: vec!["somebody.else".to_owned()],
-            ..stream::Config::default()
-        };
-        jetstream.create_stream(config).await.unwrap();
+        sleep(dice.millis(3_000, 5_000)).await;
         // The last bit too: whatever is smaller than a piece would still find room.
         let (mut size, mut stored) = (PIECE, 0_u64);
         while size > 0 {
@@ -42,6 +42,6 @@ pub async fn full(house: &mut House, dice: &mut Dice, times: usize) {
         }
         assert!(stored > 10, "the store has a limit, and that is not small");
         sleep(dice.millis(3_000, 8_000)).await;
-        jetstream.delete_stream(FILL).await.unwrap();
+        filling.purge().await.unwrap();
     }
 }

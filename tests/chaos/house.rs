@@ -115,7 +115,7 @@ fn furnish(site: &Site) {
     site.write("alerts/slow.yml", &format!("{}stat: p95\nfor: 500ms\n", alarm("wave_ms", "2s")));
     site.write("alerts/wave.yml", &alarm("wave_ms", "1s"));
     std::fs::remove_dir_all(site.path("plans/PARACHUTE")).unwrap();
-    for plan in ["LEVER_1", "LEVER_2"] {
+    for plan in ["LEVER_1", "LEVER_2", "LEVER_3", "LEVER_4"] {
         std::fs::create_dir(site.path(&format!("plans/{plan}"))).unwrap();
         let text = "script: pull.sh\ncooldown: 0s\nlock_after: never\nverify: {settle: 0s, for: 1s, within: 6s, \
                     min_samples: 3}\n";

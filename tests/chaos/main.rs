@@ -1,8 +1,8 @@
 //! Real processes, really killed, under load: nothing lost, nothing twice.
 //!
-//! A scenario has a house of its own (`house.rs`): a nats-server, two engines, two agents, a notifier and a collector, each
-//! behind a proxy of its own (`proxy.rs`), while services send wave after wave of slow calls (`service.rs`). It does its
-//! faults, by the seed, waits for rest, and is judged from the logs (`oracle.rs`). It prints one line.
+//! A scenario is a name and its faults ([`disturb`]). It has a house of its own (`house.rs`): a nats-server, two engines,
+//! two agents, a notifier and a collector, each behind a proxy of its own (`proxy.rs`), while services send wave after wave
+//! of slow calls (`service.rs`). It does its faults, waits for rest, is judged from the logs (`oracle.rs`), and prints a line.
 //!
 //! `cargo test --test chaos` runs the short form, `make chaos` all scenarios; names after `--` choose some. `OPS_SEED`
 //! chooses the faults; processes are not clockwork, so the same seed is the same plan, not the same run.
@@ -116,9 +116,12 @@ async fn disturb(name: &str, house: &mut House, dice: &mut Dice) {
     use Fault::{BadWay, Freeze, Kill, Server};
     let seconds = Duration::from_secs;
     match name {
-        "short" => every_place(house, dice, 2).await,
+        "short" => {
+            every_place(house, dice, 2).await;
+            storm(house, dice, &[BadWay, Server], seconds(8)).await;
+        }
         "places" => {
-            for _ in 0..3 {
+            for _ in 0..2 {
                 every_place(house, dice, usize::MAX).await;
             }
         }

@@ -7,8 +7,8 @@ use bus::failpoint::Failpoint;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// Longest wait for a process to come to a place.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for a process to come to a place: twice as long as a dead agent may keep every plan busy.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Lets everybody die at every place, engines, agents and the others beside each other; of an agent's places so many.
 /// What was in a dead agent's hands comes again after half a minute, so they take their time.
@@ -34,7 +34,8 @@ pub fn places(of: &str) -> impl Iterator<Item = Failpoint> {
     Failpoint::ALL.iter().copied().filter(move |place| place.name().starts_with(of))
 }
 
-/// One of two dies at a place while the other is away, so that it certainly comes there; then the other one has its turn.
+/// One of two dies at a place, an engine while the other is away, so that it certainly comes there; then the other one has
+/// its turn.
 async fn by_turns(
     site: &Site,
     two: &mut [Process; 2],
@@ -44,10 +45,15 @@ async fn by_turns(
 ) {
     for place in places {
         let [one, other] = two;
-        other.kill(kills).await;
+        // A dead agent keeps its plans busy until it is back: the other stays beside it.
+        if one.kind() == "engine" {
+            other.kill(kills).await;
+        }
         assert!(one.die_at(site, (place, 1), (kills, PATIENCE)).await, "never came to {place:?}");
-        other.up(site).await;
-        if dice.happens(500) {
+        if other.running.is_none() {
+            other.up(site).await;
+        }
+        if one.kind() == "agent" || dice.happens(500) {
             one.up(site).await;
         }
         two.swap(0, 1);

@@ -20,13 +20,15 @@ const AGAIN_AFTER: Duration = Duration::from_millis(20);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The services: metric, and whether they publish to the bus themselves.
-const SERVICES: [(&str, bool); 6] = [
+const SERVICES: [(&str, bool); 8] = [
     ("wave_ms", false),
     ("wave_ms", false),
     ("wave_ms", true),
     ("web_ms", true),
     ("lever_1_ms", false),
     ("lever_2_ms", false),
+    ("lever_3_ms", true),
+    ("lever_4_ms", false),
 ];
 
 /// Services at work.
@@ -86,7 +88,7 @@ impl Service {
         for wave in 0.. {
             let group = format!("{}-{wave}", self.number);
             self.calls(&group, 100, dice.millis(200, 600)).await;
-            self.calls(&group, 1500, dice.millis(600, 2_500)).await;
+            self.calls(&group, 1500, dice.millis(1_000, 3_000)).await;
             self.calls(&group, 100, dice.millis(2_500, 4_500)).await;
             if self.told.ended.load(Ordering::SeqCst) {
                 return;

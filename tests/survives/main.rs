@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod burst;
 mod cluster;
+mod durability;
 mod events;
 mod hook;
 mod kill;

@@ -272,3 +272,37 @@ async fn what_is_not_permitted_is_refused_at_once() {
     let stored = site.bus(Role::Owner).await.last(Stream::Log, ">").await.unwrap();
     assert_eq!(stored, None, "nothing of it was stored");
 }
+
+#[tokio::test]
+async fn a_server_without_room_is_told_what_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "listen: \"{free}\"\njetstream {{ store_dir: \"{}\", max_file_store: 100MB }}\n",
+        folder.path().display()
+    );
+    let file = folder.path().join("nats.conf");
+    std::fs::write(&file, config).unwrap();
+    let mut server = tokio::process::Command::new(bus::server::find().await.unwrap())
+        .arg("-c")
+        .arg(&file)
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let connected = async {
+        loop {
+            let options = bus::jetstream::Options::new(format!("nats://{free}"));
+            match JetStream::connect(options).await {
+                Ok(bus) => return bus,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let bus = within("a connection", connected).await;
+    let refused = bus.ensure(1).await.unwrap_err().to_string();
+    for part in ["OPS_LOG", "2147483648 bytes", "max_file_store"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    server.kill().await.unwrap();
+}

@@ -22,10 +22,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// An intent comes again when the notifier was silent for this long.
-const ACK_WAIT: Duration = Duration::from_secs(30);
+/// An intent comes again when the notifier was silent for this long, so long people wait for one that was killed in
+/// the middle of telling them. Shorter would have a thousand in flight ask the bus all the time.
+const ACK_WAIT: Duration = Duration::from_secs(12);
 /// The notifier says that it is still at it three times within [`ACK_WAIT`].
-const STILL_AT_IT: Duration = Duration::from_secs(10);
+const STILL_AT_IT: Duration = Duration::from_secs(4);
 /// Intents in flight: a few KB each; as many late ones as this fold into one digest.
 const IN_FLIGHT_MAX: usize = 1000;
 /// Wait before the bus is asked for work again after an error, and before failed work is tried again.

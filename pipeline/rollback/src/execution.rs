@@ -33,8 +33,8 @@ pub struct Limits {
     pub yield_for: Duration,
     /// How long after `not_after` a script may still start where the claim was in time but the agent was not.
     pub start_within: Duration,
-    /// A command comes again when the agent was silent for this long; while it is at one it speaks three times
-    /// as often.
+    /// A command comes again when the agent was silent for this long, so long a rollback waits for an agent that was
+    /// killed and is back; while it is at one it speaks three times as often.
     pub ack_wait: Duration,
     /// How often an idempotent plan is started in all when the agent dies while it runs.
     pub starts_max: u32,
@@ -47,7 +47,7 @@ impl Default for Limits {
             stop_grace: Duration::from_secs(5),
             yield_for: Duration::from_secs(5),
             start_within: Duration::from_secs(30),
-            ack_wait: Duration::from_secs(30),
+            ack_wait: Duration::from_secs(6),
             starts_max: 3,
         }
     }

@@ -5,7 +5,7 @@
 //! the stream's metadata, where [`creation`] looks first.
 
 use super::link::{Failure, Link, read_answer};
-use super::streams::STREAM_NOT_FOUND;
+use super::streams::{STREAM_NOT_FOUND, copies};
 use super::{InfoAnswer, JetStream};
 use crate::layout::SPECS;
 use crate::{BusError, Stream};
@@ -171,7 +171,7 @@ async fn copy_in(
     let failed = |failure: Failure| failure.of_read(&format!("restore stream {name}"));
     let mut config = copied.config.clone();
     config["name"] = json!(name);
-    config["num_replicas"] = json!(link.options.replicas);
+    config["num_replicas"] = json!(copies(link));
     config["metadata"][CREATED] = json!(copied.created);
     let body = json!({ "config": config, "state": copied.state });
     let restoring = link.api::<Restoring>(&format!("STREAM.RESTORE.{name}"), &body).await;

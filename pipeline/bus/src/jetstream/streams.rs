@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 const STREAM_NAME_IN_USE: u64 = 10_058;
 const NO_SUITABLE_PEERS: u64 = 10_005;
+const STORE_TOO_SMALL: u64 = 10_047;
 
 /// Copies of a stream on a cluster: one may be lost, and the others still agree.
 const COPIES: u32 = 3;
@@ -79,7 +80,7 @@ async fn ensure_one(link: &Link, spec: &Spec, shards: u32) -> Result<(), BusErro
     compare(&name, &found, &wanted)
 }
 
-/// Says in words that fewer servers are up than copies were asked for.
+/// Says in words what is missing where a stream finds no place.
 fn unplaced(failure: Failure, wanted: &Value) -> Failure {
     match failure {
         Failure::Refused { code: NO_SUITABLE_PEERS, text } => Failure::Refused {
@@ -89,6 +90,14 @@ fn unplaced(failure: Failure, wanted: &Value) -> Failure {
                 wanted["num_replicas"]
             ),
         },
+        Failure::Refused { code: STORE_TOO_SMALL, text } => Failure::Refused {
+            code: STORE_TOO_SMALL,
+            text: format!(
+                "{text}: it may become {} bytes, which the server does not have to give; raise max_file_store in its \
+                 configuration, or max_file of its account",
+                wanted["max_bytes"]
+            ),
+        },
         other => other,
     }
 }
@@ -96,6 +105,11 @@ fn unplaced(failure: Failure, wanted: &Value) -> Failure {
 async fn config(link: &Link, name: &str) -> Result<Value, Failure> {
     let mut info: Value = link.api(&format!("STREAM.INFO.{name}"), &Value::Null).await?;
     Ok(info["config"].take())
+}
+
+/// How many copies of a stream there shall be.
+pub(super) fn copies(link: &Link) -> u32 {
+    link.options.replicas.unwrap_or(if link.clustered() { COPIES } else { 1 })
 }
 
 fn wanted(link: &Link, spec: &Spec, shards: u32) -> Value {
@@ -124,7 +138,7 @@ fn wanted(link: &Link, spec: &Spec, shards: u32) -> Value {
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
         "max_consumers": -1,
-        "num_replicas": options.replicas.unwrap_or(if link.clustered() { COPIES } else { 1 }),
+        "num_replicas": copies(link),
         "duplicate_window": u64::try_from(DUPLICATE_WINDOW.as_nanos()).unwrap_or(u64::MAX),
         "allow_direct": true,
         "allow_msg_ttl": true,
