@@ -71,7 +71,7 @@ async fn restart(table: &mut Table, series: usize, goal: f64) {
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         let (before, mut last, mut seen) = (engine.status(), 0, None);
         // The second of them, so that nothing of the filling is behind it.
-        while seen.is_none_or(|at: Instant| at.elapsed() < SNAPSHOT_EVERY.mul_f64(0.9)) {
+        while seen.is_none_or(|at: Instant| at.elapsed() < SNAPSHOT_EVERY.mul_f64(0.75)) {
             clock.tick().await;
             last = fleet.send(load::now()).await;
             let status = engine.status();
@@ -84,7 +84,7 @@ async fn restart(table: &mut Table, series: usize, goal: f64) {
         drop(engine);
         clock.tick().await;
         last = last.max(fleet.send(load::now()).await);
-        behind = last - snapshot_of(&bus).await.0;
+        behind = behind.max(last - snapshot_of(&bus).await.0);
         engine = Process::start(start);
         engine.until(|status| {
             !status.replaying && status.owned.iter().any(|(_, position)| *position >= last)
@@ -94,7 +94,7 @@ async fn restart(table: &mut Table, series: usize, goal: f64) {
     let longest = took.iter().copied().fold(0.0, f64::max);
     let title = format!("{series} series, 5 min windows, 1 sample/s each");
     let ratio =
-        format!("longest of {KILLS}; {behind} entries of 1 000 samples behind the snapshot");
+        format!("longest of {KILLS}; up to {behind} entries of 1 000 samples behind the snapshot");
     table.goal(format!("{title}: restart to caught up"), (longest, "s"), Goal::AtMost(goal), ratio);
     let bytes = snapshot_of(&bus).await.1;
     let each = format!("{} bytes a series", short(bytes as f64 / series as f64));
