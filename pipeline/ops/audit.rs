@@ -42,6 +42,7 @@ async fn verify(options: &UpOptions, since: Span) -> Result<Vec<Audit>, Failure>
         subjects: connection.subjects.clone(),
         shards,
         since: now.minus(since),
+        stages: engine::StagesVersion::default(),
     };
     let mut audits = Vec::new();
     for log in engine::all_logs(shards) {

@@ -82,7 +82,9 @@ impl From<bus::BusError> for Failure {
             bus::BusError::Connect { .. } | bus::BusError::Unavailable { .. } => {
                 Kind::BusUnreachable
             }
-            bus::BusError::Mismatch { .. } | bus::BusError::Anew { .. } => Kind::StreamMismatch,
+            bus::BusError::Mismatch { .. }
+            | bus::BusError::Anew { .. }
+            | bus::BusError::Gone { .. } => Kind::StreamMismatch,
             bus::BusError::Denied { .. } => Kind::BusCredentials,
             bus::BusError::Conflict { .. }
             | bus::BusError::Unclear { .. }

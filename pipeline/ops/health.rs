@@ -103,7 +103,12 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let logs: Vec<_> = logs.collect();
     let ready = why.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "why": why, "logs": logs }))).into_response()
+    let store = health.map(|health| {
+        let (holds, may_hold) = health.log_bytes;
+        json!({ "bytes": holds, "bytes_max": may_hold })
+    });
+    let body = json!({ "ready": ready, "why": why, "logs": logs, "log_store": store });
+    (status, Json(body)).into_response()
 }
 
 async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
@@ -168,6 +173,10 @@ fn engine_metrics(page: &mut Exposition, health: &Health) {
     timing(page, "ops_snapshot_pause_seconds", pause, logs, |l| &l.pauses);
     timing(page, "ops_commit_seconds", "Commits, retries included.", logs, |l| &l.commits);
     page.counter("ops_relayed_total", "Messages relayed between logs.", one(health.relayed as f64));
+    let (holds, may_hold) = health.log_bytes;
+    page.gauge("ops_log_bytes", "Bytes the stream of the shards' logs holds.", one(holds as f64));
+    let help = "Bytes it may hold; 0 for no limit.";
+    page.gauge("ops_log_bytes_max", help, one(may_hold as f64));
     let dropped = one(health.dropped as f64);
     page.counter("ops_dropped_total", "Rollups and dead letters given up.", dropped);
 }

@@ -90,6 +90,11 @@ fn print_status(health: &Value, overview: Option<&Value>, ready: bool) {
             word(&log["log"])
         );
     }
+    let bytes = |field: &str| health["log_store"][field].as_u64().unwrap_or_default();
+    if let Some(percent) = (bytes("bytes") * 100).checked_div(bytes("bytes_max")) {
+        let mib = |field: &str| bytes(field) >> 20;
+        println!("samples fill {} of {} MiB ({percent} %)", mib("bytes"), mib("bytes_max"));
+    }
     let rules = overview.and_then(|overview| overview["rules"].as_array());
     for rule in rules.into_iter().flatten() {
         for alert in rule["alerts"].as_array().into_iter().flatten() {

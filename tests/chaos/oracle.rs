@@ -192,6 +192,7 @@ impl Verdict {
             subjects: Subjects::default(),
             shards: SHARDS,
             since: Time(0),
+            stages: Default::default(),
         };
         for log in (0..SHARDS).map(LogId::Shard).chain([LogId::Desk]) {
             let audit = audit(&options, log, &mut |_, _| ()).await.unwrap();

@@ -8,6 +8,7 @@
 mod apart;
 mod audit;
 mod backup;
+mod bad_days;
 mod burst;
 mod cluster;
 mod durability;

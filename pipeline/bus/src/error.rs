@@ -59,6 +59,12 @@ pub enum BusError {
         /// Name on the server.
         stream: String,
     },
+    /// The stream was deleted, or never made.
+    #[error("stream {stream} is gone from the server")]
+    Gone {
+        /// Name on the server.
+        stream: String,
+    },
     /// Used wrongly: a bad subject, a message too large, more than a batch holds.
     #[error("{0}")]
     Invalid(String),

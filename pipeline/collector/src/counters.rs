@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Upper bounds, in seconds, of the classes publish times fall into; the last class has none.
@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     pub retries: AtomicU64,
     pub dead_letters: AtomicU64,
     pub dead_letters_dropped: AtomicU64,
+    /// Why the bus did not take the newest entry; none once it takes one.
+    trouble: Mutex<Option<Arc<str>>>,
     refused: Mutex<BTreeMap<&'static str, u64>>,
     turned_away: Mutex<BTreeMap<u16, u64>>,
     publish: [AtomicU64; PUBLISH_BOUNDS.len() + 1],
@@ -62,7 +64,16 @@ impl Counters {
         *counts.entry(status).or_default() += 1;
     }
 
+    pub(crate) fn in_trouble(&self, why: Option<&str>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(Arc::from);
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn published(&self, bytes: usize, took: Duration) {
+        self.in_trouble(None);
         self.entries.fetch_add(1, Relaxed);
         self.entry_bytes.fetch_add(bytes as u64, Relaxed);
         let seconds = took.as_secs_f64();

@@ -130,6 +130,17 @@ impl Lane {
         parts
     }
 
+    /// Said once, not at each attempt: this lasts until the bus is back.
+    fn trouble(&self, why: &str) {
+        if self.counters.trouble().as_deref() != Some(why) {
+            tracing::warn!(
+                shard = self.shard,
+                "the bus does not take samples: {why}; trying again"
+            );
+        }
+        self.counters.in_trouble(Some(why));
+    }
+
     async fn store(&self, number: u64, parts: &[Part]) -> Result<(), StoreError> {
         let payload = Bytes::from(pack(parts));
         let message = Outgoing {
@@ -152,8 +163,8 @@ impl Lane {
                     tracing::error!(shard = self.shard, %error, "the bus refuses a batch for good");
                     return Err(StoreError::Refused);
                 }
-                Ok(Err(error)) => tracing::debug!(shard = self.shard, %error, "publishing again"),
-                Err(_) => tracing::debug!(shard = self.shard, "no ack; publishing again"),
+                Ok(Err(error)) => self.trouble(&error.to_string()),
+                Err(_) => self.trouble("no answer from the bus"),
             }
             if parts.iter().all(|part| part.ended.is_closed()) {
                 return Err(StoreError::Unavailable);

@@ -106,7 +106,9 @@ async fn store(
     match tokio::time::timeout(shared.limits.store_wait, try_join_all(endings)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(StoreError::Refused)) => Err(Rejection::BusRefuses),
-        Ok(Err(StoreError::Unavailable)) | Err(_) => Err(Rejection::BusUnavailable),
+        Ok(Err(StoreError::Unavailable)) | Err(_) => {
+            Err(Rejection::BusUnavailable(shared.counters.trouble()))
+        }
     }
 }
 

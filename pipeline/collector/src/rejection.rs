@@ -3,10 +3,11 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a whole request was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// No token, or a wrong one.
     Unauthorized,
@@ -28,8 +29,8 @@ pub(crate) enum Rejection {
     Behind(Duration),
     /// Too much is waiting for the bus already.
     QueueFull,
-    /// The bus did not take it in time.
-    BusUnavailable,
+    /// The bus did not take it in time; what it said last.
+    BusUnavailable(Option<Arc<str>>),
     /// The bus will not take it however often it is sent.
     BusRefuses,
     /// This process is ending.
@@ -42,7 +43,7 @@ const AGAIN_SOON: u64 = 1;
 const AGAIN_LATER: u64 = 2;
 
 impl Rejection {
-    pub(crate) fn status(self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::CrossSite => StatusCode::FORBIDDEN,
@@ -51,21 +52,21 @@ impl Rejection {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
             Self::Behind(_) | Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-            Self::BusUnavailable | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BusUnavailable(_) | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
             Self::BusRefuses => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn retry_after(self) -> Option<u64> {
+    fn retry_after(&self) -> Option<u64> {
         match self {
             Self::QueueFull | Self::Closing => Some(AGAIN_SOON),
-            Self::BusUnavailable => Some(AGAIN_LATER),
+            Self::BusUnavailable(_) => Some(AGAIN_LATER),
             Self::Behind(lag) => Some((lag.as_secs() / 10).clamp(AGAIN_SOON, 30)),
             _ => None,
         }
     }
 
-    fn error(self) -> String {
+    fn error(&self) -> String {
         match self {
             Self::Unauthorized => "the bearer token is missing or wrong".into(),
             Self::CrossSite => "a page of another site may not report metrics".into(),
@@ -77,13 +78,14 @@ impl Rejection {
             Self::BodySlow => "the body took too long to arrive".into(),
             Self::Behind(lag) => format!("the engine is {} s behind", lag.as_secs()),
             Self::QueueFull => "too much is waiting for the bus".into(),
-            Self::BusUnavailable => "the bus did not store it in time".into(),
+            Self::BusUnavailable(None) => "the bus did not store it in time".into(),
+            Self::BusUnavailable(Some(why)) => format!("the bus did not store it in time: {why}"),
             Self::BusRefuses => "the bus refuses it; the collector's log says why".into(),
             Self::Closing => "the collector is stopping".into(),
         }
     }
 
-    fn remedy(self) -> &'static str {
+    fn remedy(&self) -> &'static str {
         match self {
             Self::Unauthorized => "send the header Authorization: Bearer <token>",
             Self::CrossSite => "report from a service",
@@ -94,7 +96,7 @@ impl Rejection {
             }
             Self::BodyTooLarge(_) => "send several smaller ones",
             Self::BodyCutOff | Self::BodySlow => "send it again",
-            Self::Behind(_) | Self::QueueFull | Self::BusUnavailable | Self::Closing => {
+            Self::Behind(_) | Self::QueueFull | Self::BusUnavailable(_) | Self::Closing => {
                 "send it again after the seconds in Retry-After; a numbered batch counts once"
             }
             Self::BusRefuses => "see `ops doctor`",

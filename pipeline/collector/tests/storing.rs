@@ -37,6 +37,8 @@ async fn a_bus_that_is_away_is_503_with_the_time_to_come_again() {
     let collector = start(options).await;
     let answer = collector.post(SAMPLE).await;
     assert_eq!(answer.status, 503);
+    let why = answer.body["error"].as_str().unwrap();
+    assert!(why.starts_with("the bus did not store it in time: "), "{why}");
     assert!(answer.header("Retry-After").unwrap().parse::<u64>().unwrap() > 0);
     assert!(bus.messages(Stream::Log).is_empty());
 }

@@ -50,14 +50,16 @@ impl Anchors {
 
     /// Keeps a snapshot that nothing else needs any more if it is time for another anchor; says what goes instead.
     pub fn offer(&mut self, snapshot: &SnapshotRef) -> Option<Vec<SnapshotRef>> {
-        let newest = self.list.last().map(|anchor| anchor.snapshot.time);
+        // One of another version serves nobody who has this one.
+        let same = |anchor: &&Anchor| anchor.snapshot.stages == snapshot.stages;
+        let newest = self.list.last().filter(same).map(|anchor| anchor.snapshot.time);
         if newest.is_some_and(|newest| snapshot.time.since(newest) < self.every) {
             return None;
         }
         let oldest = snapshot.time.minus(self.keep);
         let gone = self.list.iter().take_while(|anchor| anchor.snapshot.time < oldest).count();
         let gone = self.list.drain(..gone).map(|anchor| anchor.snapshot).collect();
-        self.list.push(Anchor { stages: stages::VERSION, snapshot: snapshot.clone() });
+        self.list.push(Anchor { snapshot: snapshot.clone() });
         Some(gone)
     }
 
@@ -128,7 +130,8 @@ mod tests {
     fn snapshot(minutes: i64) -> SnapshotRef {
         let time = Time::from_millis(minutes * 60_000);
         let id = format!("s{minutes}");
-        SnapshotRef { id, position: minutes as u64, time, chunks: 1, sha256: String::new() }
+        let (position, sha256) = (minutes as u64, String::new());
+        SnapshotRef { id, position, time, chunks: 1, sha256, stages: 1 }
     }
 
     async fn anchors(bus: &SharedBus) -> Anchors {

@@ -4,12 +4,11 @@
 //! walks through `OPS_EVENTS` beside it. It owns nothing and says nothing: it may run while the engine does.
 
 use crate::anchors::Anchors;
-use crate::commit::LOG_STOPPED;
 use crate::error::EngineError;
+use crate::notices;
+use crate::options::StagesVersion;
 use crate::ownership::stream_of;
-use crate::recover::LOSS_ACCEPTED;
 use crate::said::says;
-use crate::skip::ENTRY_SKIPPED;
 use crate::snapshot;
 use crate::whole::is_whole_behind;
 use bus::{Message, Reader, SharedBus, Stream};
@@ -40,6 +39,8 @@ pub struct AuditOptions {
     pub shards: u32,
     /// From when on events are to be proven.
     pub since: Time,
+    /// Which stages prove it.
+    pub stages: StagesVersion,
 }
 
 /// What the audit of one log came to.
@@ -228,13 +229,12 @@ async fn find_start(
     let anchors = Anchors::load(bus, subjects, log, (no_time, no_time)).await?;
     let (_, end) = records.last().expect("there is a record");
     // What another version said, this one cannot recompute.
-    let other = records.iter().rfind(|(_, record)| record.stages != stages::VERSION);
+    let other = records.iter().rfind(|(_, record)| record.stages != options.stages.is);
     let after = other.map_or(0, |(_, record)| record.position);
-    let of_anchors = anchors.newest_first().filter(|anchor| anchor.stages == stages::VERSION);
+    let of_anchors = anchors.newest_first().map(|anchor| &anchor.snapshot);
     let named = [&end.snapshot, &end.snapshot_before].into_iter().flatten();
-    let mut places: Vec<SnapshotRef> =
-        named.chain(of_anchors.map(|anchor| &anchor.snapshot)).cloned().collect();
-    places.retain(|place| place.position >= after);
+    let mut places: Vec<SnapshotRef> = named.chain(of_anchors).cloned().collect();
+    places.retain(|place| place.position >= after && place.stages == options.stages.is);
     places.sort_by_key(|place| place.position);
     let whole = async |position| {
         is_whole_behind(bus, subjects, stream_of(log), position, stream.last).await
@@ -311,8 +311,7 @@ struct Body {
 impl Body {
     /// Not what the stages say, but what the owner or an operator did.
     fn is_of_owner(&self) -> bool {
-        let kinds = [LOG_STOPPED, ENTRY_SKIPPED, LOSS_ACCEPTED];
-        self.lost.is_some() || self.kind.as_deref().is_some_and(|kind| kinds.contains(&kind))
+        self.lost.is_some() || self.kind.as_deref().is_some_and(notices::is_of_owner)
     }
 }
 

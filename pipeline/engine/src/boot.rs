@@ -10,14 +10,21 @@ pub(crate) struct Boot {
     pub process: String,
     /// Unique to this start.
     pub id: String,
+    /// Version of its stages.
+    pub stages: u32,
     attempts: AtomicU64,
 }
 
 impl Boot {
     pub fn new(process: &str) -> Self {
+        Self::of(process, stages::VERSION)
+    }
+
+    /// One with other stages than the product's.
+    pub fn of(process: &str, stages: u32) -> Self {
         // The standard library's hash seeds come from the operating system: 64 random bits without a crate.
         let id = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-        Self { process: process.to_owned(), id, attempts: AtomicU64::new(0) }
+        Self { process: process.to_owned(), id, stages, attempts: AtomicU64::new(0) }
     }
 
     /// A token no other write to the bus carries.

@@ -118,7 +118,14 @@ impl Keeper {
             self.take(log).await;
             return Some(Some(self.boot.process.clone()));
         }
-        let text = format!("{ELSEWHERE}{}", owner.process);
+        let text = if owner.process == self.boot.process {
+            format!(
+                "another process runs under the name {}, which must be one's own: start one of them with another --name",
+                owner.process
+            )
+        } else {
+            format!("{ELSEWHERE}{}", owner.process)
+        };
         self.register.log(log, |health| health.elsewhere = Some(text));
         claims.elsewhere.insert(log, owner.process.clone());
         Some((!claims.alive.is_dead(&owner.process)).then_some(owner.process))
@@ -138,7 +145,8 @@ impl Keeper {
         self.state.claims.waits.remove(&log);
         if let Err(error) = self.try_take(log).await {
             self.not_taken(log, &error);
-            if !matches!(error, EngineError::Bus(_)) {
+            // A newer version may end, and an older one take it back as it left it.
+            if !matches!(error, EngineError::Bus(_) | EngineError::Newer { .. }) {
                 self.state.claims.refused.insert(log);
             }
         }

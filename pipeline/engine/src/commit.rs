@@ -11,6 +11,7 @@ use crate::anchors::Anchors;
 use crate::boot::Boot;
 use crate::health::Register;
 use crate::loose::Loose;
+use crate::notices::{LOG_STOPPED, notice};
 use crate::packing::{Pack, Packing, Waiting};
 use crate::patience::Patience;
 use crate::said::Said;
@@ -24,7 +25,7 @@ use stages::output::{Output, Target};
 use stages::stop::Stop;
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
-use stages::wire::{CommitRecord, DataGap, Notice, SCHEMA, ShardEvent, SnapshotRef};
+use stages::wire::{CommitRecord, DataGap, SCHEMA, ShardEvent, SnapshotRef};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -107,6 +108,8 @@ pub(crate) struct Outside {
     pub register: Arc<Register>,
     pub loose: Loose,
     pub position_every: Duration,
+    /// Version of the stages.
+    pub stages: u32,
 }
 
 /// Somebody else owns the log.
@@ -132,6 +135,22 @@ pub(crate) struct Committer {
     records: u64,
     /// It stands still.
     stop: Option<Stop>,
+    /// Another version of the stages came as far as the position; until ours has a snapshot there, nothing is said, so
+    /// that each version can go on from the record of its own.
+    changing: Option<Changing>,
+    /// The snapshot is there, the record is not; steps that wait for it.
+    changed: Option<Vec<(LogDone, Fed)>>,
+}
+
+/// A change of the version of the stages.
+#[derive(Default)]
+struct Changing {
+    /// Last entry worked off when the log was taken.
+    after: u64,
+    /// The snapshot it waits for, in case it must be stored again.
+    upload: Option<snapshot::Upload>,
+    /// Steps worked off meanwhile.
+    waiting: Vec<(LogDone, Fed)>,
 }
 
 /// What is kept with a step until it is committed.
@@ -163,9 +182,16 @@ impl Committer {
             record_due: false,
             records: 0,
             stop: None,
+            changing: None,
+            changed: None,
             outside,
             tenure,
         }
+    }
+
+    /// Says nothing before a snapshot of this version is stored where the other one stopped; `after` is worked off.
+    pub fn change_version(&mut self, after: u64) {
+        self.changing = Some(Changing { after, ..Changing::default() });
     }
 
     /// Runs until it is told to finish, or the log is lost.
@@ -201,7 +227,7 @@ impl Committer {
         }
     }
 
-    /// Takes what was worked off: what was said before is dropped, the rest waits to be committed.
+    /// Takes what was worked off.
     fn take(&mut self, worked: Worked) {
         let Worked { done, fed } = worked;
         if let Some(stop) = done.stopped
@@ -212,18 +238,22 @@ impl Committer {
             register.log(done.log, |health| health.stopped = Some(stop.clone()));
             self.stop = Some(stop);
         }
-        if let Some(chunks) = done.snapshot.filter(|_| self.stop.is_none() && done.position > 0) {
-            let id = format!("{}-{}", done.position, self.outside.boot.attempt());
-            let upload = snapshot::Upload {
-                log: done.log,
-                id,
-                position: done.position,
-                time: done.time,
-                chunks,
-            };
-            self.snapshots.store(upload);
+        if let Some(chunks) = done.snapshot.filter(|_| self.stop.is_none()) {
+            self.save(done.log, (done.position, done.time), chunks);
         }
         let Some(fed) = fed.filter(|_| self.stop.is_none()) else { return };
+        let done = LogDone { stopped: None, snapshot: None, ..done };
+        match &mut self.changing {
+            // What was said before must stand in the record of the change: it is looked at after that.
+            Some(changing) if done.position > self.replay_until.0 => {
+                changing.waiting.push((done, fed))
+            }
+            _ => self.take_step(done, fed),
+        }
+    }
+
+    /// Takes a step: what was said before is dropped, the rest waits to be committed.
+    fn take_step(&mut self, done: LogDone, fed: Fed) {
         let replayed = done.position <= self.replay_until.0;
         let loose_again = done.time >= self.replay_until.1.minus(LOOSE_AGAIN);
         let (mut outputs, mut loose) = (Vec::new(), Vec::new());
@@ -258,6 +288,22 @@ impl Committer {
         self.packing.push(Waiting { position: done.position, time: done.time, outputs, held });
     }
 
+    fn save(&mut self, log: LogId, (worked_off, time): (u64, Time), chunks: Vec<Bytes>) {
+        let after = self.changing.as_ref().map_or(0, |changing| changing.after);
+        let position = worked_off.max(after);
+        // A change of version begins where the other one stopped, not before.
+        if position == 0 || (self.changing.is_some() && position < self.replay_until.0) {
+            return;
+        }
+        let id = format!("{position}-{}", self.outside.boot.attempt());
+        let stages = self.outside.stages;
+        let upload = snapshot::Upload { log, id, position, time, stages, chunks };
+        if let Some(changing) = &mut self.changing {
+            changing.upload = Some(upload.clone());
+        }
+        self.snapshots.store(upload);
+    }
+
     /// A hole of missing entries, said by the shard that met it. The desk's own are only counted.
     fn gap_event(&self, gap: DataGap) -> Option<Output> {
         let LogId::Shard(_) = self.tenure.log else { return None };
@@ -266,6 +312,14 @@ impl Committer {
     }
 
     async fn commit_waiting(&mut self) -> Result<(), Lost> {
+        if self.changing.is_some() {
+            return self.say_if_stopped().await;
+        }
+        if let Some(waiting) = self.changed.take() {
+            // The version changes with this record, before anything is said.
+            self.record().await?;
+            waiting.into_iter().for_each(|(done, fed)| self.take_step(done, fed));
+        }
         while let Some(pack) = self.packing.next() {
             self.position = (pack.position, pack.time);
             let recorded = !pack.outputs.is_empty() && self.commit(&pack).await?;
@@ -284,9 +338,7 @@ impl Committer {
                 held.loose.into_iter().for_each(|message| self.outside.loose.publish(message));
             }
         }
-        if self.stop.is_some() && self.stop != self.tenure.record.stopped {
-            return self.say_stopped().await;
-        }
+        self.say_if_stopped().await?;
         let moved = self.position.0 > self.tenure.record.position;
         let old = moved && self.recorded_at.elapsed() >= self.outside.position_every;
         if self.record_due || old { self.record().await } else { Ok(()) }
@@ -367,7 +419,11 @@ impl Committer {
         let (snapshot, snapshot_before) = self.snapshots.named(position);
         CommitRecord {
             schema: SCHEMA,
-            stages: stages::VERSION,
+            stages: if self.changing.is_some() {
+                self.tenure.record.stages
+            } else {
+                self.outside.stages
+            },
             position,
             time,
             part,
@@ -442,6 +498,7 @@ impl Committer {
         match stored {
             Ok(reference) => {
                 failpoint::reach(Failpoint::EngineSnapshotUnnamed);
+                self.changed = self.changing.take().map(|changing| changing.waiting);
                 self.snapshots.name(reference);
                 self.record_due = true;
                 self.outside.register.log(self.tenure.log, |health| health.snapshots += 1);
@@ -449,6 +506,9 @@ impl Committer {
             Err(error) => {
                 let log = self.tenure.log;
                 self.outside.register.trouble(format!("snapshot of log {log}: {error}"));
+                let waited_for =
+                    self.changing.as_ref().and_then(|changing| changing.upload.clone());
+                waited_for.into_iter().for_each(|upload| self.snapshots.store(upload));
             }
         }
     }
@@ -459,18 +519,22 @@ impl Committer {
             let stored = self.snapshots.stored().await;
             self.snapshot_stored(stored);
         }
+        // What waited for the snapshot of a change of version.
+        self.commit_waiting().await?;
         let moved = self.position.0 > self.tenure.record.position;
         if moved || self.record_due { self.record().await } else { Ok(()) }
     }
 
     /// Puts on the bus why this log stands still, with the position; a successor that comes to the same place finds it
     /// said. Nobody but `ops shard skip` can let the same stages go on.
-    async fn say_stopped(&mut self) -> Result<(), Lost> {
-        let Some(stop) = &self.stop else { return Ok(()) };
+    async fn say_if_stopped(&mut self) -> Result<(), Lost> {
+        let unsaid =
+            self.stop.as_ref().filter(|stop| self.tenure.record.stopped.as_ref() != Some(*stop));
+        let Some(stop) = unsaid else { return Ok(()) };
         let log = self.tenure.log;
         let text = format!("log {log} {}: {}", stop.place(), stop.why);
         let place = (self.position.1, self.position.0);
-        let notice = notice_message(&self.outside.subjects, log, place, LOG_STOPPED, text);
+        let notice = notice(&self.outside.subjects, log, place, LOG_STOPPED, text);
         let record = self.next_record(self.part());
         self.store(vec![notice, self.record_message(&record)], record).await
     }
@@ -488,22 +552,6 @@ impl Committer {
             _ => Ok(()),
         }
     }
-}
-
-/// The kind of the notice that says that a log stands still.
-pub(crate) const LOG_STOPPED: &str = "log_stopped";
-
-/// Something that is said about a log beside what its stages say, for people.
-pub(crate) fn notice_message(
-    subjects: &Subjects,
-    log: LogId,
-    (time, position): (Time, u64),
-    kind: &str,
-    text: String,
-) -> Outgoing {
-    let (kind, subject) = (kind.to_owned(), format!("log {log}"));
-    let notice = Notice { schema: SCHEMA, time, position, kind, subject, text };
-    outgoing(&Output::commit(subjects.owner(log), &ShardEvent::Notice(notice)))
 }
 
 fn outgoing(output: &Output) -> Outgoing {

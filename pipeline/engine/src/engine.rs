@@ -44,7 +44,7 @@ impl Engine {
     /// The dataflow does not start.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let EngineOptions { bus, subjects, shards, .. } = options.clone();
-        let boot = Arc::new(Boot::new(&options.process));
+        let boot = Arc::new(Boot::of(&options.process, options.stages.is));
         let register = Arc::new(Register::new(all_logs(shards)));
         let (done_sender, done) = mpsc::unbounded_channel();
         let (worked_off, settled) = options.lockstep.then(std::sync::mpsc::channel).unzip();
@@ -85,6 +85,7 @@ impl Engine {
             register: register.clone(),
             loose: Loose::start(bus, register.clone(), &mut loose_tasks),
             position_every: options.position_every,
+            stages: options.stages.is,
         };
         let keeper = Keeper {
             options: options.clone(),

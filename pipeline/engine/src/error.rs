@@ -21,6 +21,20 @@ pub enum EngineError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A newer version works on a log.
+    #[error(
+        "log {log}: version {found} of {what} works on it, and this is version {own}; start the newer version of ops here too"
+    )]
+    Newer {
+        /// Which log.
+        log: LogId,
+        /// What is newer.
+        what: &'static str,
+        /// Its version.
+        found: u32,
+        /// The version here.
+        own: u32,
+    },
     /// A log is to go on without an entry it does not stand still before.
     #[error("log {log} does not stand still before entry {sequence}: {found}; see `ops status`")]
     NotStopped {

@@ -1,5 +1,6 @@
 //! How the engine is: one snapshot of plain numbers, for `/readyz` and `/metrics`.
 
+use bus::{BusError, StreamState};
 use stages::log::LogId;
 use stages::output::Counters;
 use stages::stop::Stop;
@@ -124,6 +125,8 @@ pub struct Health {
     pub connected: bool,
     /// Every log of the bus, shards first.
     pub logs: Vec<LogHealth>,
+    /// Bytes the stream of the shards' logs holds, and may hold (0: no limit).
+    pub log_bytes: (u64, u64),
     /// Messages relayed between logs.
     pub relayed: u64,
     /// Rollups and dead letters given up because the bus did not take them.
@@ -183,6 +186,8 @@ struct Inner {
     ends: BTreeMap<bool, (u64, u64)>,
     /// When those streams were created.
     created: BTreeMap<bool, Time>,
+    /// Bytes the shards' stream holds, and may hold.
+    log_bytes: (u64, u64),
     relayed: u64,
     dropped: u64,
     trouble: Option<String>,
@@ -197,7 +202,8 @@ impl Register {
             })
             .collect();
         let (ends, created) = (BTreeMap::new(), BTreeMap::new());
-        let inner = Inner { logs, ends, created, relayed: 0, dropped: 0, trouble: None };
+        let (log_bytes, trouble) = ((0, 0), None);
+        let inner = Inner { logs, ends, created, log_bytes, relayed: 0, dropped: 0, trouble };
         Self { inner: Mutex::new(inner), changed: watch::Sender::new(0) }
     }
 
@@ -228,18 +234,41 @@ impl Register {
     }
 
     /// Where a stream ends on the bus. One that was created anew is not the log that was read: nothing of it is.
-    pub fn end(&self, desk: bool, sequence: u64, created: Time) {
+    pub fn end(&self, desk: bool, state: &StreamState) {
         let mut inner = self.lock();
-        inner.ends.entry(desk).or_default().0 = sequence;
-        if *inner.created.entry(desk).or_insert(created) == created {
+        inner.ends.entry(desk).or_default().0 = state.last;
+        if !desk {
+            inner.log_bytes = state.bytes;
+        }
+        if *inner.created.entry(desk).or_insert(state.created) == state.created {
             return;
         }
+        drop(inner);
+        self.stop_all(desk, "its stream was created anew; `ops restore` a backup, or stop everything and see what `ops recover` would give up");
+    }
+
+    /// A stream is not there any more.
+    pub fn gone(&self, desk: bool, error: &BusError) {
+        self.stop_all(desk, &format!("{error}; stop everything, `ops restore` a backup, or start again and see what `ops recover` would give up"));
+    }
+
+    fn stop_all(&self, desk: bool, why: &str) {
+        let mut inner = self.lock();
         for (_, health) in inner.logs.iter_mut().filter(|(log, _)| (**log == LogId::Desk) == desk) {
-            let why = "its stream was created anew; restore it, or start again with fresh streams";
-            health.stopped.get_or_insert_with(|| Stop { entries: None, why: why.to_owned() });
+            if health.stopped.is_none() {
+                tracing::error!(log = %health.log, "cannot go on: {why}");
+                health.stopped = Some(Stop { entries: None, why: why.to_owned() });
+            }
         }
         drop(inner);
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Fence, log time and position of a log that is ours.
+    pub fn tenure(&self, log: LogId) -> Option<(u64, (Time, u64))> {
+        let inner = self.lock();
+        let health = inner.logs.get(&log).filter(|health| health.owned)?;
+        Some((health.fence, (health.time, health.position)))
     }
 
     /// Logs that stand still.
@@ -294,6 +323,7 @@ impl Register {
             process: process.to_owned(),
             connected,
             logs: logs.collect(),
+            log_bytes: inner.log_bytes,
             relayed: inner.relayed,
             dropped: inner.dropped,
             trouble: inner.trouble.clone(),
@@ -319,12 +349,16 @@ mod tests {
         register.log(LogId::Shard(0), |log| log.owned = true);
         register.log(LogId::Desk, |log| log.owned = true);
         let not_ready = || register.snapshot("a", true).not_ready(Duration::from_secs(5));
-        register.end(false, 9, Time(1));
-        register.end(true, 9, Time(1));
+        let end = |desk, last, created| {
+            let (first, bytes) = (1, (0, 0));
+            register.end(desk, &StreamState { first, last, created: Time(created), bytes });
+        };
+        end(false, 9, 1);
+        end(true, 9, 1);
         register.log(LogId::Shard(0), |log| (log.read, log.position) = (9, 9));
         register.log(LogId::Desk, |log| (log.read, log.position) = (9, 9));
         assert_eq!(not_ready(), None);
-        register.end(false, 2, Time(2));
+        end(false, 2, 2);
         assert!(not_ready().unwrap().starts_with("log 0 cannot be taken up: its stream"));
     }
 

@@ -5,14 +5,15 @@ use crate::claims::Claims;
 use crate::commit::{Committer, Ended, Outside, Tenure, ToCommitter};
 use crate::error::EngineError;
 use crate::feeder::{Owned, ToFeeder};
+use crate::filling::Filling;
 use crate::health::{ELSEWHERE, Register};
 use crate::options::EngineOptions;
 use crate::ownership::{self, stream_of};
 use crate::recovery;
 use crate::rounds::ToRounds;
 use crate::{relay, withdraw};
-use bus::Stream;
 use bus::failpoint::{self, Failpoint};
+use bus::{BusError, Stream};
 use stages::log::LogId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub(crate) struct Keeping {
     /// Relay and withdrawal, run by the desk's owner.
     edges: JoinSet<()>,
     ends_at: Option<Instant>,
+    pub(crate) filling: Filling,
 }
 
 /// All logs of a bus with `shards` shards.
@@ -123,6 +125,11 @@ impl Keeper {
             fence,
             committer: committer.clone(),
             feeder: feeder.clone(),
+            save_at: start.changes_version.then_some(if start.after < position {
+                position
+            } else {
+                0
+            }),
         };
         let _ = self.rounds.send(adopt);
         self.register.log(log, |health| {
@@ -130,9 +137,11 @@ impl Keeper {
             (health.position, health.time, health.stopped) = (position, time, None);
             health.replaying = start.after < position;
         });
-        self.state
-            .committers
-            .spawn(Committer::new(self.outside.clone(), tenure, start.anchors).run(told));
+        let mut committing = Committer::new(self.outside.clone(), tenure, start.anchors);
+        if start.changes_version {
+            committing.change_version(start.after);
+        }
+        self.state.committers.spawn(committing.run(told));
         self.state.owned.insert(log, committer);
         let owned = Owned { log, fence, after: start.after, now, skipped };
         let _ = feeder.send(ToFeeder::Own(owned));
@@ -211,8 +220,15 @@ impl Keeper {
         self.state.ends_at = Some(Instant::now());
         for (desk, log) in [(false, LogId::Shard(0)), (true, LogId::Desk)] {
             let stream: Stream = stream_of(log);
-            if let Ok(state) = self.options.bus.state(stream).await {
-                self.register.end(desk, state.last, state.created);
+            match self.options.bus.state(stream).await {
+                Ok(state) => {
+                    self.register.end(desk, &state);
+                    if !desk {
+                        self.tell_filling(state.bytes).await;
+                    }
+                }
+                Err(error @ BusError::Gone { .. }) => self.register.gone(desk, &error),
+                Err(_) => {}
             }
         }
     }

@@ -4,6 +4,28 @@ use bus::SharedBus;
 use stages::subject::Subjects;
 use std::time::Duration;
 
+/// A version of the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagesVersion {
+    /// Which it is.
+    pub is: u32,
+    /// The oldest one whose snapshots it takes up.
+    pub reads_from: u32,
+}
+
+impl Default for StagesVersion {
+    fn default() -> Self {
+        Self { is: stages::VERSION, reads_from: stages::READS_FROM }
+    }
+}
+
+impl StagesVersion {
+    /// Whether it takes up a snapshot of this version.
+    pub(crate) fn reads(self, version: u32) -> bool {
+        (self.reads_from..=self.is).contains(&version)
+    }
+}
+
 /// What an engine is told at its start.
 #[derive(Clone)]
 pub struct EngineOptions {
@@ -30,6 +52,8 @@ pub struct EngineOptions {
     pub heartbeat_every: Duration,
     /// A log without entries gets a tick this often.
     pub tick_every: Duration,
+    /// Which stages these are. Another version than the product's only in tests of an upgrade.
+    pub stages: StagesVersion,
     /// Nothing else happens while the dataflow works: for simulations, whose clock stands still meanwhile.
     pub lockstep: bool,
 }
@@ -54,6 +78,7 @@ impl EngineOptions {
             position_every: Duration::from_secs(5),
             heartbeat_every: Duration::from_secs(1),
             tick_every: Duration::from_secs(5),
+            stages: StagesVersion::default(),
             lockstep: false,
         }
     }

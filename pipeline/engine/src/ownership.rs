@@ -49,7 +49,13 @@ pub(crate) async fn newest_record(
     log: LogId,
 ) -> Result<Option<(u64, CommitRecord)>, EngineError> {
     let newest = bus.last(Stream::Events, &subjects.commit(log)).await?;
-    newest.map(|message| Ok((message.sequence, read(log, &message)?))).transpose()
+    let Some(message) = newest else { return Ok(None) };
+    let record: CommitRecord = read(log, &message)?;
+    if record.schema > SCHEMA {
+        let (found, own) = (record.schema, SCHEMA);
+        return Err(EngineError::Newer { log, what: "its position records", found, own });
+    }
+    Ok(Some((message.sequence, record)))
 }
 
 /// Takes `log` if nobody has it, it was released, or `may_take` says so of its owner.
@@ -69,8 +75,12 @@ pub(crate) async fn take(
     }
     let (commit, mut record) = match newest_record(bus, subjects, log).await? {
         Some(newest) => newest,
-        None => (0, first_record(bus.state(stream_of(log)).await?.created)),
+        None => (0, first_record(bus.state(stream_of(log)).await?.created, boot.stages)),
     };
+    if record.stages > boot.stages {
+        let (found, own) = (record.stages, boot.stages);
+        return Err(EngineError::Newer { log, what: "the stages", found, own });
+    }
     record.attempt = boot.attempt();
     let mine = OwnRecord {
         schema: SCHEMA,
@@ -133,10 +143,10 @@ fn own_message(subjects: &Subjects, log: LogId, record: &OwnRecord, expected: u6
     }
 }
 
-fn first_record(created: Time) -> CommitRecord {
+fn first_record(created: Time, stages: u32) -> CommitRecord {
     CommitRecord {
         schema: SCHEMA,
-        stages: stages::VERSION,
+        stages,
         position: 0,
         time: created,
         part: 0,

@@ -5,9 +5,10 @@
 
 use crate::anchors::Anchors;
 use crate::boot::Boot;
-use crate::commit::{Tenure, notice_message, record_message};
+use crate::commit::{Tenure, record_message};
 use crate::error::EngineError;
 use crate::health::Register;
+use crate::notices::{LOSS_ACCEPTED, notice};
 use crate::options::EngineOptions;
 use crate::ownership::{self, Taking, newest_record, stream_of};
 use crate::recovery;
@@ -89,7 +90,7 @@ async fn accept_loss(
     if let Some(process) = owner_alive(options, log).await? {
         return Err(alive(process));
     }
-    let boot = Boot::new("recover");
+    let boot = Boot::of("recover", options.stages.is);
     let tenure = match ownership::take(bus, subjects, &boot, log, |_| true).await? {
         Taking::Taken(tenure) => *tenure,
         Taking::OwnedBy(process) => return Err(alive(process)),
@@ -108,7 +109,7 @@ async fn accept_loss(
         snapshot_before: None,
         attempt: boot.attempt(),
         outputs_behind: None,
-        stages: stages::VERSION,
+        stages: options.stages.is,
         stopped: None,
         ..tenure.record.clone()
     };
@@ -117,14 +118,11 @@ async fn accept_loss(
     let own = Some(subjects.own(log));
     bus.publish(Outgoing {
         expect: Some(Expect { subject: own, sequence: tenure.fence }),
-        ..notice_message(subjects, log, (time, position), LOSS_ACCEPTED, text)
+        ..notice(subjects, log, (time, position), LOSS_ACCEPTED, text)
     })
     .await?;
     ownership::release(bus, subjects, &boot, &tenure).await.map_err(EngineError::from)
 }
-
-/// The kind of the notice that says so.
-pub(crate) const LOSS_ACCEPTED: &str = "loss_accepted";
 
 /// The process that owns the log, if its heartbeat goes on.
 async fn owner_alive(options: &EngineOptions, log: LogId) -> Result<Option<String>, EngineError> {

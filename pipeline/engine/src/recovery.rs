@@ -4,11 +4,12 @@ use crate::anchors::Anchors;
 use crate::commit::Tenure;
 use crate::error::EngineError;
 use crate::health::Register;
-use crate::options::EngineOptions;
+use crate::options::{EngineOptions, StagesVersion};
 use crate::ownership::stream_of;
 use crate::snapshot;
 use crate::whole::is_whole_behind;
 use stages::dataflow::LogState;
+use stages::log::LogId;
 use stages::wire::SnapshotRef;
 
 /// Where a log starts.
@@ -18,6 +19,8 @@ pub(crate) struct Start {
     pub after: u64,
     /// Snapshots that stay.
     pub anchors: Anchors,
+    /// Another version came as far as the position: nothing is said before a snapshot of ours is stored there.
+    pub changes_version: bool,
 }
 
 /// Finds out where the log of `tenure` starts. A snapshot that cannot be read is passed over for the one before
@@ -28,7 +31,7 @@ pub(crate) async fn start(
     register: &Register,
     tenure: &Tenure,
 ) -> Result<Start, EngineError> {
-    let EngineOptions { bus, subjects, anchor_every, anchor_keep, .. } = options;
+    let EngineOptions { bus, subjects, anchor_every, anchor_keep, stages, .. } = options;
     let (log, record) = (tenure.log, &tenure.record);
     let anchors = Anchors::load(bus, subjects, log, (*anchor_every, *anchor_keep)).await?;
     let stream = bus.state(stream_of(log)).await?;
@@ -48,19 +51,23 @@ pub(crate) async fn start(
     let mut unreadable = None;
     let named = [&record.snapshot, &record.snapshot_before].into_iter().flatten();
     let named = named.map(|snapshot| (snapshot.clone(), true));
-    let kept = anchors.newest_first().filter(|anchor| anchor.stages == stages::VERSION);
-    let kept = kept.map(|anchor| (anchor.snapshot.clone(), false));
+    let changes_version = record.stages != stages.is && record.position > 0;
+    let kept = anchors.newest_first().map(|anchor| (anchor.snapshot.clone(), false));
     let places: Vec<(SnapshotRef, bool)> = named.chain(kept).collect();
     for (reference, newest) in places {
         // Those the record names are the newest there are; what is behind them may be gone, and is told as a hole.
         if !newest && !whole(reference.position).await? {
             break;
         }
+        if !stages.reads(reference.stages) {
+            unreadable = unreadable.or_else(|| Some(other_version(log, &reference, *stages)));
+            continue;
+        }
         match snapshot::load(bus, subjects, log, &reference).await {
             Ok(chunks) => {
                 let (now, snapshot) = (reference.time, Some(chunks));
                 let state = LogState { log, created: stream.created, now, snapshot };
-                return Ok(Start { state, after: reference.position, anchors });
+                return Ok(Start { state, after: reference.position, anchors, changes_version });
             }
             Err(EngineError::Bus(error)) => return Err(error.into()),
             Err(error) => {
@@ -75,5 +82,17 @@ pub(crate) async fn start(
         return Err(error);
     }
     let state = LogState { log, created: stream.created, now: stream.created, snapshot: None };
-    Ok(Start { state, after: 0, anchors })
+    Ok(Start { state, after: 0, anchors, changes_version })
+}
+
+fn other_version(log: LogId, reference: &SnapshotRef, stages: StagesVersion) -> EngineError {
+    let StagesVersion { is, reads_from } = stages;
+    EngineError::Unrecoverable {
+        log,
+        why: format!(
+            "snapshot {} was made by version {} of the stages; this is version {is}, which takes up those from {reads_from} on",
+            reference.id, reference.stages
+        ),
+        remedy: "start a version of ops that takes it up, or see what `ops recover` would give up",
+    }
 }

@@ -27,6 +27,8 @@ pub(crate) enum ToRounds {
         fence: u64,
         committer: mpsc::UnboundedSender<ToCommitter>,
         feeder: mpsc::UnboundedSender<ToFeeder>,
+        /// Save it as it is behind this entry; at once, if that is 0.
+        save_at: Option<u64>,
     },
     /// The next step of a log.
     Step { log: LogId, step: Arc<Step>, fed: Fed },
@@ -57,6 +59,7 @@ struct Line {
     /// Content came since the last snapshot; anything at all came.
     changed: (bool, bool),
     saved: Instant,
+    save_at: Option<u64>,
 }
 
 /// A round in the dataflow, with what its answers need.
@@ -140,13 +143,14 @@ impl Rounds {
 
     fn obey(&mut self, order: ToRounds) {
         match order {
-            ToRounds::Adopt { state, fence, committer, feeder } => {
+            ToRounds::Adopt { state, fence, committer, feeder, save_at } => {
                 let mut tasks =
                     self.state.lines.remove(&state.log).map(|line| line.tasks).unwrap_or_default();
                 let log = state.log;
                 tasks.push_back(Task::Adopt(Box::new(state)));
                 let (changed, saved) = ((false, false), Instant::now());
-                let line = Line { fence, tasks, committer, feeder, changed, saved };
+                let mut line = Line { fence, tasks, committer, feeder, changed, saved, save_at };
+                line.save_if_due(0);
                 self.state.lines.insert(log, line);
             }
             ToRounds::Step { log, step, fed } => {
@@ -155,7 +159,9 @@ impl Rounds {
                 let Some(line) = line else { return };
                 let content = step.entries.len() > 1 || step.entries[0].kind != EntryKind::Tick;
                 line.changed = (line.changed.0 || content, true);
+                let position = step.position();
                 line.tasks.push_back(Task::Step(step, fed));
+                line.save_if_due(position);
                 let age = line.saved.elapsed();
                 if (line.changed.0 && age >= every) || age >= IDLE_SNAPSHOT_EVERY.max(every) {
                     line.snapshot();
@@ -266,6 +272,12 @@ impl Rounds {
 }
 
 impl Line {
+    fn save_if_due(&mut self, position: u64) {
+        if self.save_at.take_if(|at| *at <= position).is_some() {
+            self.snapshot();
+        }
+    }
+
     fn snapshot(&mut self) {
         self.tasks.push_back(Task::Snapshot);
         self.changed = (false, false);

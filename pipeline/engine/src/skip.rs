@@ -6,8 +6,9 @@
 //! to be theirs and takes the log up anew.
 
 use crate::boot::Boot;
-use crate::commit::{notice_message, record_message};
+use crate::commit::record_message;
 use crate::error::EngineError;
+use crate::notices::{ENTRY_SKIPPED, notice};
 use crate::ownership::{newest_record, stream_of};
 use bus::{BusError, SharedBus};
 use serde::Serialize;
@@ -103,7 +104,7 @@ pub async fn skip(
         let text = told(skip, entries, &stop);
         let place = (renewed.time, renewed.position);
         let batch = vec![
-            notice_message(subjects, log, place, ENTRY_SKIPPED, text),
+            notice(subjects, log, place, ENTRY_SKIPPED, text),
             record_message(subjects, log, &renewed, sequence),
         ];
         match bus.commit(batch).await {
@@ -141,6 +142,3 @@ fn told(skip: &Skip, (first, last): (u64, u64), stop: &Stop) -> String {
         stop.why
     )
 }
-
-/// The kind of the notice that says so.
-pub(crate) const ENTRY_SKIPPED: &str = "entry_skipped";

@@ -26,11 +26,13 @@ const LEVEL: i32 = 1;
 const ATTEMPTS_MAX: usize = 10;
 
 /// A snapshot on its way to the bus.
+#[derive(Clone)]
 pub(crate) struct Upload {
     pub log: LogId,
     pub id: String,
     pub position: u64,
     pub time: Time,
+    pub stages: u32,
     pub chunks: Vec<Bytes>,
 }
 
@@ -175,7 +177,7 @@ async fn store(
     subjects: Subjects,
     upload: Upload,
 ) -> Result<SnapshotRef, BusError> {
-    let Upload { log, id, position, time, chunks } = upload;
+    let Upload { log, id, position, time, stages, chunks } = upload;
     let size = chunks.iter().map(Bytes::len).sum();
     let packed = aside(size, move || pack(&chunks)).await;
     let packed = packed.ok_or_else(|| BusError::Invalid("snapshot: not packed".to_owned()))?;
@@ -187,7 +189,7 @@ async fn store(
         publish(&bus, Outgoing { subject, payload: piece, ..Outgoing::default() }).await?;
         count += 1;
     }
-    Ok(SnapshotRef { id, position, time, chunks: count, sha256 })
+    Ok(SnapshotRef { id, position, time, chunks: count, sha256, stages })
 }
 
 /// A piece may be stored twice without harm: the subject is its own, the bytes are the same.

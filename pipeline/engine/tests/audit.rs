@@ -28,7 +28,13 @@ async fn friday_on(memory: &MemoryBus) -> SharedBus {
 }
 
 async fn verify(bus: &SharedBus, log: LogId, since: Time) -> Audit {
-    let options = AuditOptions { bus: bus.clone(), subjects: subjects(), shards: 1, since };
+    let options = AuditOptions {
+        bus: bus.clone(),
+        subjects: subjects(),
+        shards: 1,
+        since,
+        stages: Default::default(),
+    };
     let mut told = Vec::new();
     let progress: engine::Progress<'_> = &mut |done, whole| told.push((done, whole));
     let found = within("the audit", audit(&options, log, progress)).await.unwrap();

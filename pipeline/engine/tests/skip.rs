@@ -52,7 +52,8 @@ fn told(memory: &MemoryBus, log: LogId, kind: &str) -> usize {
 async fn nothing_differs(bus: &SharedBus, shards: u32) {
     for log in engine::all_logs(shards) {
         let (bus, since) = (bus.clone(), Time(0));
-        let with = AuditOptions { bus, subjects: subjects(), shards, since };
+        let with =
+            AuditOptions { bus, subjects: subjects(), shards, since, stages: Default::default() };
         let found = within("the audit", audit(&with, log, &mut |_, _| ())).await.unwrap();
         assert_eq!((found.difference, found.unproven.len()), (None, 0), "log {log}");
     }

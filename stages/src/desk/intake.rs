@@ -6,7 +6,7 @@ use crate::revision::{Collected, Taken};
 use crate::subject::Subjects;
 use crate::time::Time;
 use crate::wire::{
-    Ack, Approve, Change, Close, Delivery, Freeze, LedgerRecord, Relayed, RollbackOutcome,
+    Ack, Approve, Change, Close, Delivery, Freeze, LedgerRecord, Relayed, RollbackOutcome, SCHEMA,
     ShardEvent, Silence, Unlock,
 };
 use serde::de::DeserializeOwned;
@@ -125,9 +125,25 @@ fn json<T: DeserializeOwned>(
     entry: &Entry,
     into: impl FnOnce(T) -> Input,
 ) -> Input {
-    match serde_json::from_slice(&entry.payload) {
+    match parse(&entry.payload) {
         Ok(body) => into(body),
-        Err(error) => Input::Unreadable(what, error.to_string()),
+        Err(why) => Input::Unreadable(what, why),
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    schema: u32,
+}
+
+/// A body of a shape this version knows. A newer one may mean something else by the same fields.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    match serde_json::from_slice::<Head>(body) {
+        Ok(Head { schema }) if schema > SCHEMA => Err(format!(
+            "it is of schema {schema}, from a newer version of ops; this one reads up to {SCHEMA}: start the newer one, then say it again"
+        )),
+        _ => serde_json::from_slice(body).map_err(|error| error.to_string()),
     }
 }
 
@@ -140,8 +156,8 @@ fn envelope(
     fine: bool,
     seen: &mut BTreeMap<String, u64>,
 ) -> Result<Envelope, Input> {
-    let envelope: Envelope = serde_json::from_slice(&entry.payload)
-        .map_err(|error| Input::Unreadable("relayed entry", error.to_string()))?;
+    let envelope: Envelope =
+        parse(&entry.payload).map_err(|why| Input::Unreadable("relayed entry", why))?;
     let mut family = envelope.source.stream.clone();
     if fine {
         family.push('/');
@@ -160,9 +176,9 @@ fn transition(entry: &Entry, seen: &mut BTreeMap<String, u64>) -> Input {
         Ok(envelope) => envelope,
         Err(input) => return input,
     };
-    match serde_json::from_str(envelope.body.get()) {
+    match parse(envelope.body.get().as_bytes()) {
         Ok(event) => Input::Shard(event),
-        Err(error) => Input::Unreadable("transition", error.to_string()),
+        Err(why) => Input::Unreadable("transition", why),
     }
 }
 
@@ -175,15 +191,15 @@ fn outcome(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>)
     if let Some((plan, incident)) = subjects.claimed(subject) {
         ledger(plan, incident, body, time)
     } else if subject.starts_with(&subjects.of("status.rollback.")) {
-        let outcome = serde_json::from_str(body);
+        let outcome = parse(body.as_bytes());
         outcome.map_or_else(
-            |error| Input::Unreadable("outcome", error.to_string()),
+            |why| Input::Unreadable("outcome", why),
             |outcome| Input::Outcome(Box::new(outcome), time),
         )
     } else if subject.starts_with(&subjects.of("status.notify.")) {
-        let delivery = serde_json::from_str(body);
+        let delivery = parse(body.as_bytes());
         delivery.map_or_else(
-            |error| Input::Unreadable("delivery", error.to_string()),
+            |why| Input::Unreadable("delivery", why),
             |delivery| Input::Delivery(Box::new(delivery)),
         )
     } else {
@@ -193,12 +209,12 @@ fn outcome(entry: &Entry, subjects: &Subjects, seen: &mut BTreeMap<String, u64>)
 
 /// Whoever creates the record has the command, whatever stands in it: tools of others may write what they like.
 fn ledger(plan: String, incident: String, body: &str, stored: Time) -> Input {
-    let why = match serde_json::from_str::<LedgerRecord>(body) {
+    let why = match parse::<LedgerRecord>(body.as_bytes()) {
         Ok(record) if (&record.plan, &record.incident) == (&plan, &incident) => {
             return Input::Ledger(record, stored);
         }
         Ok(record) => format!("it names plan {:?}, incident {:?}", record.plan, record.incident),
-        Err(error) => error.to_string(),
+        Err(why) => why,
     };
     Input::StrangeClaim(Box::new(StrangeClaim { plan, incident, stored, why }))
 }

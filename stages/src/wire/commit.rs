@@ -50,6 +50,8 @@ pub struct SnapshotRef {
     pub chunks: u32,
     /// SHA-256 of all chunks in order, hex.
     pub sha256: String,
+    /// Version of the stages that made it.
+    pub stages: u32,
 }
 
 /// `ops.state.<log>.anchors.0`: the snapshots that are kept for audits and as a last resort, oldest first.
@@ -64,8 +66,6 @@ pub struct AnchorList {
 /// A snapshot that stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Anchor {
-    /// Version of the stages that made it.
-    pub stages: u32,
     /// Which.
     pub snapshot: SnapshotRef,
 }

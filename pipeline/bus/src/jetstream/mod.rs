@@ -30,6 +30,7 @@ use serde_json::{Map, Value, json};
 use stages::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use streams::STREAM_NOT_FOUND;
 
 /// The server's code for a subject without messages.
 const NO_MESSAGE_FOUND: u64 = 10_037;
@@ -108,11 +109,15 @@ impl Bus for JetStream {
 
     async fn state(&self, stream: Stream) -> Result<StreamState, BusError> {
         let name = self.name(stream);
-        let info: InfoAnswer = self
-            .link
-            .api(&format!("STREAM.INFO.{name}"), &Value::Null)
-            .await
-            .map_err(|failure| failure.of_read(&format!("look at stream {name}")))?;
+        let info: InfoAnswer =
+            self.link.api(&format!("STREAM.INFO.{name}"), &Value::Null).await.map_err(
+                |failure| match failure {
+                    Failure::Refused { code: STREAM_NOT_FOUND, .. } => {
+                        BusError::Gone { stream: name.clone() }
+                    }
+                    other => other.of_read(&format!("look at stream {name}")),
+                },
+            )?;
         let last = info.state.last_seq;
         let first = if info.state.messages == 0 { last + 1 } else { info.state.first_seq };
         let bytes_max = u64::try_from(info.config.max_bytes).unwrap_or(0);

@@ -160,7 +160,8 @@ async fn from_a_snapshot_too(bus: &MemoryBus, log: LogId, shards: u32) -> Result
     let middle = bus.messages(Stream::Events);
     let since = middle[middle.len() / 2].time;
     let bus: SharedBus = Arc::new(bus.clone());
-    let options = AuditOptions { bus, subjects: subjects(), shards, since };
+    let options =
+        AuditOptions { bus, subjects: subjects(), shards, since, stages: Default::default() };
     let found = audit(&options, log, &mut |_, _| ()).await.map_err(|error| error.to_string())?;
     match found.difference {
         Some(difference) => Err(format!("the audit of log {log} finds {difference:#?}")),
