@@ -43,8 +43,7 @@ impl Standstill {
         let beats = beat(bus.clone(), subjects.clone(), boot.clone(), *heartbeat_every);
         let (bus, subjects) = (bus.clone(), subjects.clone());
         let mut still = Self { bus, subjects, boot, held: Vec::new(), beats };
-        // The desk first: its owner relays from log to log.
-        for log in std::iter::once(LogId::Desk).chain((0..*shards).map(LogId::Shard)) {
+        for log in all_logs(*shards) {
             match still.take(log).await {
                 Ok(tenure) => still.held.push(tenure),
                 Err(error) => {
@@ -53,7 +52,6 @@ impl Standstill {
                 }
             }
         }
-        debug_assert_eq!(still.held.len(), all_logs(*shards).count());
         Ok(still)
     }
 
