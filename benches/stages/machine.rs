@@ -25,6 +25,8 @@ pub struct Tally {
     /// Messages to be committed: transitions.
     pub transitions: u64,
     pub rollups: u64,
+    /// Bytes of snapshots.
+    pub saved: usize,
 }
 
 /// What a run took.
@@ -80,6 +82,11 @@ impl Machine {
         self.step(batches.iter().map(|batch| (EntryKind::Batch, batch.clone())).collect());
     }
 
+    /// Asks for a snapshot, as the engine does every ten seconds.
+    pub fn snapshot(&mut self) {
+        self.feed(Feed::Snapshot(LOG));
+    }
+
     fn step(&mut self, entries: Vec<(EntryKind, Bytes)>) {
         let (began, ended) = (self.now, self.now.plus(STEP));
         let sequence = &mut self.sequence;
@@ -110,6 +117,7 @@ impl Machine {
         sum.evaluations += heard.evaluations;
         sum.transitions += heard.transitions;
         sum.rollups += heard.rollups;
+        sum.saved += heard.saved;
     }
 
     /// Waits for what was fed and takes the sums since the last time.
@@ -145,6 +153,7 @@ fn tally(done: &Done) -> Tally {
         sum.samples += log.counters.samples;
         sum.late += log.counters.late;
         sum.evaluations += log.counters.evaluations;
+        sum.saved += log.snapshot.iter().flatten().map(Bytes::len).sum::<usize>();
         for output in &log.outputs {
             match output.target {
                 Target::Commit => sum.transitions += 1,

@@ -37,11 +37,12 @@ fn main() {
     let mut table = Table::new("stages");
     let keys = load::keys();
     type Part = fn(&mut Table, &[String]);
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         ("busy", busy),
         ("each_second", each_second),
         ("lengths", lengths),
         ("memory", mean_memory),
+        ("snapshots", snapshots),
     ];
     let only = std::env::var("OPS_BENCH_PART").ok();
     for (_, part) in parts.iter().filter(|(name, _)| only.as_deref().is_none_or(|o| o == *name)) {
@@ -240,4 +241,21 @@ fn mean_memory(table: &mut Table, keys: &[String]) {
         Goal::AtMost(1.5),
         format!("keys, series, rollups included; without rules {} B", short(without)),
     );
+}
+
+/// Writing down all of a shard whose series are alerts of their own: what the next step waits for.
+fn snapshots(table: &mut Table, keys: &[String]) {
+    let steps = seconds(keys, 0..310, false);
+    for (name, stat) in [("mean", Stat::Mean), ("p99", P99)] {
+        let settings = load::settings(stat, Span::from_secs(300), &["host"]);
+        let mut machine = Machine::start(&settings, START);
+        play(&mut machine, &steps);
+        let took = runs(&mut machine, |machine| (0..10).for_each(|_| machine.snapshot()));
+        machine.stop();
+        let each = took.cpu.as_nanos() as f64 / 10.0 / SERIES as f64;
+        let bytes = took.tally.saved as f64 / 10.0 / SERIES as f64;
+        let what = format!("snapshot of {name} rules x groups, 1 sample/s over 5 min");
+        let ratio = format!("{} bytes each, before they are packed", short(bytes));
+        table.note(what, format!("{each:.0} ns each"), ratio);
+    }
 }

@@ -110,6 +110,31 @@ fn a_revision_in_parts_is_in_force_at_its_last_part_whatever_lies_between() {
     assert!(bench.notices().is_empty());
 }
 
+/// A chunk of a stream that is one chunk, as version 3 of the stages made it: the stream is compressed.
+fn as_version_3(chunk: &Bytes) -> Bytes {
+    let (header, body) = chunk.split_at(18);
+    let packed = zstd::bulk::compress(body, 1).unwrap();
+    [b"OPSS\x04", &3_u32.to_be_bytes()[..], &header[9..], &packed].concat().into()
+}
+
+#[test]
+fn a_snapshot_of_the_version_before_goes_on_the_same() {
+    let mut bench = Bench::new();
+    bench.settings(START, &counting(3));
+    for at in 1..=3 {
+        bench.sample(second(at), 7.0, &json!({}));
+    }
+    bench.ticks_before(second(4));
+    let chunks = bench.shard.snapshot();
+    let old: Vec<Bytes> = chunks.iter().map(as_version_3).collect();
+    assert_eq!(Shard::restore(place(0, 1), &old).unwrap().snapshot(), chunks);
+    let older: Vec<Bytes> = old
+        .iter()
+        .map(|chunk| [&chunk[..5], &2_u32.to_be_bytes(), &chunk[9..]].concat().into())
+        .collect();
+    assert!(Shard::restore(place(0, 1), &older).is_err());
+}
+
 #[test]
 fn mixed_and_missing_parts_are_refused_with_a_notice_and_the_previous_revision_stays() {
     let mut bench = Bench::new();

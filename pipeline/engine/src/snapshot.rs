@@ -13,6 +13,7 @@ use stages::log::LogId;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{CommitRecord, SnapshotRef};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -179,7 +180,7 @@ async fn store(
 ) -> Result<SnapshotRef, BusError> {
     let Upload { log, id, position, time, stages, chunks } = upload;
     let size = chunks.iter().map(Bytes::len).sum();
-    let packed = aside(size, move || pack(&chunks)).await;
+    let packed = aside(size, move || pack(chunks)).await;
     let packed = packed.ok_or_else(|| BusError::Invalid("snapshot: not packed".to_owned()))?;
     let sha256 = hex(&Sha256::digest(&packed));
     let mut count = 0;
@@ -247,17 +248,19 @@ async fn aside<T: Send + 'static>(
 }
 
 /// Version, number of chunks, then each with its length; compressed.
-fn pack(chunks: &[Bytes]) -> Bytes {
-    let size: usize = chunks.iter().map(|chunk| chunk.len() + 8).sum();
-    let mut plain = Vec::with_capacity(size + 9);
-    plain.push(FORMAT);
-    plain.extend_from_slice(&(chunks.len() as u64).to_le_bytes());
-    for chunk in chunks {
-        plain.extend_from_slice(&(chunk.len() as u64).to_le_bytes());
-        plain.extend_from_slice(chunk);
-    }
-    let packed = zstd::encode_all(plain.as_slice(), LEVEL).expect("memory takes every byte");
-    Bytes::from(packed)
+fn pack(chunks: Vec<Bytes>) -> Bytes {
+    let compress = || -> std::io::Result<Vec<u8>> {
+        let mut packed = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
+        packed.write_all(&[FORMAT])?;
+        packed.write_all(&(chunks.len() as u64).to_le_bytes())?;
+        // Let go one by one: they are several bytes for one that is packed.
+        for chunk in chunks {
+            packed.write_all(&(chunk.len() as u64).to_le_bytes())?;
+            packed.write_all(&chunk)?;
+        }
+        packed.finish()
+    };
+    Bytes::from(compress().expect("memory takes every byte"))
 }
 
 fn unpack(packed: &[u8]) -> Option<Vec<Bytes>> {
@@ -289,14 +292,14 @@ mod tests {
     #[test]
     fn chunks_come_back_as_they_went() {
         let chunks = vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from(vec![7; 100_000])];
-        let packed = pack(&chunks);
+        let packed = pack(chunks.clone());
         assert!(packed.len() < 1_000);
         assert_eq!(unpack(&packed), Some(chunks));
     }
 
     #[test]
     fn a_damaged_snapshot_is_refused_not_misread() {
-        let packed = pack(&[Bytes::from_static(b"state")]);
+        let packed = pack(vec![Bytes::from_static(b"state")]);
         assert_eq!(unpack(&packed[..packed.len() - 1]), None);
         let other = zstd::encode_all(&[FORMAT + 1, 0, 0, 0, 0, 0, 0, 0, 0][..], LEVEL).unwrap();
         assert_eq!(unpack(&other), None);

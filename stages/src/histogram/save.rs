@@ -8,26 +8,22 @@ use crate::batch::varint::{self, Cursor};
 impl Histo {
     /// Appends (slot, bucket, count) of every pane with samples.
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let mut all = match self {
-            Self::Raw(raw) => raw.iter().map(|(bucket, slot)| (slot, bucket, 1)).collect(),
+        out.push(u8::from(matches!(self, Self::Counted(_))));
+        match self {
+            // As they came: that is how panes leave, and sorting costs more than all the rest.
+            Self::Raw(raw) => {
+                save(raw.iter().map(|(bucket, slot)| (slot, bucket, 1)), raw.len(), out);
+            }
             Self::Counted(counted) => {
                 let mut all = Vec::new();
                 for (slot, pane) in counted.panes.iter().enumerate() {
                     let mut pane = pane.clone();
                     all.extend(pane.merged().iter().map(|(bucket, count)| (slot, *bucket, *count)));
                 }
-                all
+                all.sort_unstable();
+                let len = all.len() as u64;
+                save(all.into_iter(), len, out);
             }
-        };
-        all.sort_unstable();
-        out.push(u8::from(matches!(self, Self::Counted(_))));
-        varint::put(out, all.len() as u64);
-        let mut before = Bucket(0);
-        for (slot, bucket, count) in all {
-            varint::put(out, slot as u64);
-            varint::put_signed(out, i64::from(bucket.0) - i64::from(before.0));
-            varint::put(out, u64::from(count));
-            before = bucket;
         }
     }
 
@@ -66,5 +62,17 @@ impl Histo {
             before = Some((slot, bucket));
         }
         Ok(histogram)
+    }
+}
+
+/// Writes so many rows.
+fn save(rows: impl Iterator<Item = (usize, Bucket, u32)>, len: u64, out: &mut Vec<u8>) {
+    varint::put(out, len);
+    let mut before = Bucket(0);
+    for (slot, bucket, count) in rows {
+        varint::put(out, slot as u64);
+        varint::put_signed(out, i64::from(bucket.0) - i64::from(before.0));
+        varint::put(out, u64::from(count));
+        before = bucket;
     }
 }

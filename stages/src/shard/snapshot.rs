@@ -1,8 +1,12 @@
 //! A shard as chunks for snapshots, and back. A restored shard goes on byte for byte.
 //!
-//! One stream for what is the same on every worker, one per slice for the metrics in it, each compressed and
-//! cut into chunks. So the chunks do not depend on the number of workers, and a worker reads only its slices.
-//! Of the rollups the panes are saved that have not been said yet.
+//! One stream for what is the same on every worker, one per slice for the metrics in it, each cut into chunks. So the
+//! chunks do not depend on the number of workers, and a worker reads only its slices. Of the rollups the panes are
+//! saved that have not been said yet.
+//!
+//! The next step waits while this is written, so nothing is packed here: whoever stores it does that on another thread.
+//! Everything is written each time. Most series have a new sample within ten seconds, and each snapshot stands by
+//! itself: one that cannot be read costs nothing but itself.
 
 use super::limit::Told;
 use super::metric::{Group, Metric, Series, View, ViewKey};
@@ -25,7 +29,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// First bytes of every chunk, and the version of this layout.
-const MAGIC: [u8; 5] = *b"OPSS\x04";
+const MAGIC: [u8; 5] = *b"OPSS\x05";
+/// The same of chunks as version 3 of the stages made them: streams are compressed.
+const MAGIC_PACKED: [u8; 5] = *b"OPSS\x04";
 /// Bytes of a chunk without its header.
 const CHUNK_BYTES: usize = 500 << 10;
 /// Magic, version of the stages, stream, part, parts.
@@ -38,14 +44,13 @@ const BAD: BatchError = BatchError::Corrupt("a snapshot");
 impl Shard {
     /// This worker's part of a snapshot: chunks of at most half a megabyte.
     pub fn snapshot(&self) -> Vec<Bytes> {
-        let mut chunks = Vec::new();
+        let (mut chunks, mut out) = (Vec::new(), Vec::new());
         if self.place.is_first() {
-            let mut out = Vec::new();
             self.save_common(&mut out);
             cut(COMMON, &out, &mut chunks);
         }
         for slice in (0..SLICES).filter(|slice| self.place.owns(*slice)) {
-            let mut out = Vec::new();
+            out.clear();
             self.save_slice(slice, &mut out);
             cut(slice as u8, &out, &mut chunks);
         }
@@ -303,14 +308,12 @@ fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BatchErr
     serde_json::from_slice(bytes).map_err(|_| BAD)
 }
 
-/// Compresses a stream and cuts it into chunks that say which part of what they are.
+/// Cuts a stream into chunks that say which part of what they are.
 fn cut(stream: u8, bytes: &[u8], chunks: &mut Vec<Bytes>) {
-    // Into memory, at a level that exists: nothing of this can fail.
-    let packed = zstd::bulk::compress(bytes, 1).expect("compresses in memory");
-    let parts = packed.len().div_ceil(CHUNK_BYTES).max(1) as u32;
+    let parts = bytes.len().div_ceil(CHUNK_BYTES).max(1) as u32;
     for part in 0..parts {
         let from = part as usize * CHUNK_BYTES;
-        let body = &packed[from..packed.len().min(from + CHUNK_BYTES)];
+        let body = &bytes[from..bytes.len().min(from + CHUNK_BYTES)];
         let mut chunk = Vec::with_capacity(HEADER_BYTES + body.len());
         chunk.extend_from_slice(&MAGIC);
         chunk.extend_from_slice(&crate::VERSION.to_be_bytes());
@@ -324,39 +327,50 @@ fn cut(stream: u8, bytes: &[u8], chunks: &mut Vec<Bytes>) {
 
 /// The streams behind chunks in any order.
 fn join(chunks: &[Bytes]) -> Result<BTreeMap<u8, Vec<u8>>, StageError> {
-    let bad = |text: &str| StageError::Snapshot(text.to_owned());
-    let mut parts: BTreeMap<(u8, u32), (u32, &[u8])> = BTreeMap::new();
+    let mut parts: BTreeMap<(u8, u32), (u32, bool, &[u8])> = BTreeMap::new();
     for chunk in chunks {
         let (header, body) =
             chunk.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| bad("a chunk is cut off"))?;
-        let mut cursor = Cursor::new(header);
-        let fixed = |_| bad("a chunk is cut off");
-        if cursor.fixed::<5>().map_err(fixed)? != MAGIC {
-            return Err(bad("not a chunk of a shard, or of another version"));
-        }
-        if u32::from_be_bytes(cursor.fixed().map_err(fixed)?) != crate::VERSION {
-            return Err(bad("taken by another version of the stages"));
-        }
-        let stream = cursor.byte().map_err(fixed)?;
-        let part = u32::from_be_bytes(cursor.fixed().map_err(fixed)?);
-        let count = u32::from_be_bytes(cursor.fixed().map_err(fixed)?);
-        parts.insert((stream, part), (count, body));
+        let (stream, part, count, packed) = read_header(header)?;
+        parts.insert((stream, part), (count, packed, body));
     }
-    let mut packed: BTreeMap<u8, (u32, u32, Vec<u8>)> = BTreeMap::new();
-    for ((stream, part), (count, body)) in parts {
-        let (found, wanted, bytes) = packed.entry(stream).or_default();
+    let mut streams: BTreeMap<u8, (u32, u32, bool, Vec<u8>)> = BTreeMap::new();
+    for ((stream, part), (count, packed, body)) in parts {
+        let (found, wanted, is_packed, bytes) = streams.entry(stream).or_default();
         if part != *found {
             return Err(bad("a chunk is missing"));
         }
-        (*found, *wanted) = (*found + 1, count);
+        (*found, *wanted, *is_packed) = (*found + 1, count, packed);
         bytes.extend_from_slice(body);
     }
-    let unpack = |(stream, (found, wanted, bytes)): (u8, (u32, u32, Vec<u8>))| {
+    let whole = |(stream, (found, wanted, packed, bytes)): (u8, (u32, u32, bool, Vec<u8>))| {
         if found != wanted {
             return Err(bad("a chunk is missing"));
         }
-        let bytes = zstd::stream::decode_all(bytes.as_slice());
-        Ok((stream, bytes.map_err(|_| bad("a chunk is damaged"))?))
+        let unpacked = if packed { zstd::stream::decode_all(&*bytes) } else { Ok(bytes) };
+        Ok((stream, unpacked.map_err(|_| bad("a chunk is damaged"))?))
     };
-    packed.into_iter().map(unpack).collect()
+    streams.into_iter().map(whole).collect()
+}
+
+/// Stream, part, number of parts, and whether the stream is compressed.
+fn read_header(header: &[u8; HEADER_BYTES]) -> Result<(u8, u32, u32, bool), StageError> {
+    let mut cursor = Cursor::new(header);
+    let cut_off = |_| bad("a chunk is cut off");
+    let packed = match cursor.fixed().map_err(cut_off)? {
+        MAGIC => false,
+        MAGIC_PACKED => true,
+        _ => return Err(bad("not a chunk of a shard, or of another version")),
+    };
+    let version = u32::from_be_bytes(cursor.fixed().map_err(cut_off)?);
+    if !(crate::READS_FROM..=crate::VERSION).contains(&version) {
+        return Err(bad("taken by another version of the stages"));
+    }
+    let stream = cursor.byte().map_err(cut_off)?;
+    let mut number = || cursor.fixed().map(u32::from_be_bytes).map_err(cut_off);
+    Ok((stream, number()?, number()?, packed))
+}
+
+fn bad(text: &str) -> StageError {
+    StageError::Snapshot(text.to_owned())
 }
