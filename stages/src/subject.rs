@@ -132,6 +132,11 @@ impl Subjects {
         format!("{}.state.{log}.{snapshot}.{chunk}", self.prefix)
     }
 
+    /// Everything kept of a log's state, as a filter.
+    pub fn state_of(&self, log: LogId) -> String {
+        format!("{}.state.{log}.>", self.prefix)
+    }
+
     /// Refused input with its bytes: `ops.deadletter.<reason>`.
     pub fn deadletter(&self, reason: &str) -> String {
         format!("{}.deadletter.{}", self.prefix, escape(reason))

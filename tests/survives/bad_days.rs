@@ -1,10 +1,12 @@
 //! Bad days of the bus: no room left on it, a stream deleted under a running engine.
 
-use crate::events::{Happened, fired};
+use crate::events::{Happened, all, fired, first};
 use crate::load::{Load, post};
 use crate::server::Server;
 use crate::site::{Running, Site, caught_up};
 use crate::support::{free_port, with_tls};
+use bus::Stream;
+use std::process::Output;
 use std::time::Duration;
 
 const RULE: &str = "metric: web_ms\nthreshold: 1000\nwindow: 3s\nnotify: [hook]\n";
@@ -21,6 +23,20 @@ async fn call(server: &Server, call: &str) {
     let answer = client.request(format!("$JS.API.{call}"), "".into()).await.unwrap();
     let text = String::from_utf8(answer.payload.to_vec()).unwrap();
     assert!(!text.contains("\"error\""), "{text}");
+}
+
+/// Whether nothing goes on, for a reason with this text in it.
+fn says(health: &serde_json::Value, text: &str) -> bool {
+    health["ready"] == false && health["why"].to_string().contains(text)
+}
+
+async fn recover(site: &Site, server: &Server, options: &[&str]) -> Output {
+    let args = [&["recover", "--nats-url", &server.url][..], options].concat();
+    site.command(&args, "data").output().await.unwrap()
+}
+
+async fn send(running: &Running, value: u32) {
+    post(&running.url(), &format!(r#"{{"name":"web_ms","val":{value}}}"#)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,12 +98,9 @@ async fn a_deleted_stream_stops_its_logs_and_they_go_on_once_the_loss_is_accepte
     let server = Server::open(&site).await;
     let running = up(&site, &server).await;
     running.until(caught_up).await;
-    post(&running.url(), r#"{"name":"web_ms","val":1}"#).await;
+    send(&running, 1).await;
     running.until(caught_up).await;
     call(&server, "STREAM.DELETE.OPS_LOG").await;
-    let says = |health: &serde_json::Value, text: &str| {
-        health["ready"] == false && health["why"].to_string().contains(text)
-    };
     running.until(|health| says(health, "stream OPS_LOG is gone")).await;
     assert!(running.stop().await.success());
 
@@ -95,19 +108,87 @@ async fn a_deleted_stream_stops_its_logs_and_they_go_on_once_the_loss_is_accepte
     let running = up(&site, &server).await;
     running.until(|health| says(health, "ops recover")).await;
     assert!(running.stop().await.success());
-    let recover = async |options: &[&str]| {
-        let args = [&["recover", "--nats-url", &server.url][..], options].concat();
-        site.command(&args, "data").output().await.unwrap()
-    };
-    let looked = recover(&[]).await;
+    let looked = recover(&site, &server, &[]).await;
     let said = String::from_utf8_lossy(&looked.stdout).into_owned();
     assert!(looked.status.code() == Some(9) && said.contains("created anew"), "{said}");
-    assert!(recover(&["--accept-loss"]).await.status.success());
+    assert!(recover(&site, &server, &["--accept-loss"]).await.status.success());
     let running = up(&site, &server).await;
     running.until(caught_up).await;
     let apply = ["rules", "apply", "--nats-url", &server.url];
     assert!(site.command(&apply, "data").output().await.unwrap().status.success());
-    post(&running.url(), r#"{"name":"web_ms","val":5000}"#).await;
+    send(&running, 5000).await;
     fired(&server.bus().await, "web").await;
+    assert!(running.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_said_again_after_all_that_was_said_is_lost() {
+    let site = Site::new(RULE).await;
+    let server = Server::open(&site).await;
+    let bus = server.bus().await;
+    let running = up(&site, &server).await;
+    running.until(caught_up).await;
+    send(&running, 5000).await;
+    let before = fired(&bus, "web").await;
+    running.until(caught_up).await;
+    assert!(running.stop().await.success());
+    call(&server, "STREAM.DELETE.OPS_EVENTS").await;
+
+    let running = up(&site, &server).await;
+    running.until(|health| says(health, "position records are gone")).await;
+    assert!(running.stop().await.success());
+    let looked = recover(&site, &server, &[]).await;
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(looked.status.code() == Some(9) && said.contains("counts as said"), "{said}");
+    assert!(recover(&site, &server, &["--accept-loss"]).await.status.success());
+
+    let running = up(&site, &server).await;
+    running.until(caught_up).await;
+    // The alert that fired is still the one that is told of: its end is said, its beginning is not.
+    let resolved = async {
+        loop {
+            send(&running, 1).await;
+            let happened = Happened::so_far(&bus).await;
+            if let [incident] = happened.alerts("resolved")[..] {
+                assert_eq!(Some(incident), before.incident.as_deref());
+                assert!(happened.alerts("fired").is_empty());
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), resolved).await.unwrap();
+    send(&running, 5000).await;
+    assert_ne!(fired(&bus, "web").await.incident, before.incident);
+    assert!(running.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_hear_that_the_stream_of_outcomes_was_made_anew_and_later_outcomes_count() {
+    let site = Site::new(RULE).await;
+    let server = Server::open(&site).await;
+    let bus = server.bus().await;
+    let running = up(&site, &server).await;
+    running.until(caught_up).await;
+    send(&running, 5000).await;
+    first(&bus, Stream::Desk, "ops.desk.outcome.status.notify.>").await;
+    assert!(running.stop().await.success());
+    call(&server, "STREAM.DELETE.OPS_OUTCOMES").await;
+
+    let running = up(&site, &server).await;
+    running.until(caught_up).await;
+    // People are told, and how that went is the first outcome of the new stream.
+    let told = async {
+        let holds = async |stream, text: &str| {
+            let all = all(&bus, stream).await;
+            all.iter().any(|message| String::from_utf8_lossy(&message.payload).contains(text))
+        };
+        while !holds(Stream::Events, "\"stream_anew\"").await
+            || !holds(Stream::Desk, "\"outcomes@").await
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
     assert!(running.stop().await.success());
 }

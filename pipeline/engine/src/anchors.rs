@@ -63,11 +63,6 @@ impl Anchors {
         Some(gone)
     }
 
-    /// Keeps none any more.
-    pub fn forget(&mut self) {
-        self.list.clear();
-    }
-
     /// Stores the list.
     pub async fn store(
         &mut self,

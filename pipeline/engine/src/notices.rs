@@ -16,10 +16,12 @@ pub(crate) const ENTRY_SKIPPED: &str = "entry_skipped";
 pub(crate) const LOSS_ACCEPTED: &str = "loss_accepted";
 /// Its stream is nearly full.
 pub(crate) const LOG_FILLS: &str = "log_fills";
+/// A stream that is relayed from was made anew.
+pub(crate) const STREAM_ANEW: &str = "stream_anew";
 
 /// Whether a notice of this kind is not the stages'.
 pub(crate) fn is_of_owner(kind: &str) -> bool {
-    [LOG_STOPPED, ENTRY_SKIPPED, LOSS_ACCEPTED, LOG_FILLS].contains(&kind)
+    [LOG_STOPPED, ENTRY_SKIPPED, LOSS_ACCEPTED, LOG_FILLS, STREAM_ANEW].contains(&kind)
 }
 
 /// A notice about `log`, as it is after the entry at `position`.

@@ -23,6 +23,10 @@ pub(crate) enum Taking {
     OwnedBy(String),
 }
 
+/// Why a log cannot be taken of which there are snapshots but no position record.
+pub(crate) const RECORDS_GONE: &str = "it has snapshots, but its position records are gone: the stream of events was made anew, and what was said is not \
+     known";
+
 /// The stream a log lies in.
 pub(crate) const fn stream_of(log: LogId) -> Stream {
     match log {
@@ -58,6 +62,23 @@ pub(crate) async fn newest_record(
     Ok(Some((message.sequence, record)))
 }
 
+/// Whether somebody has worked on the log: then there are snapshots, and there was a position record before them.
+pub(crate) async fn is_known(
+    bus: &SharedBus,
+    subjects: &Subjects,
+    log: LogId,
+) -> Result<bool, EngineError> {
+    Ok(bus.last(Stream::State, &subjects.state_of(log)).await?.is_some())
+}
+
+fn records_gone(log: LogId) -> EngineError {
+    EngineError::Unrecoverable {
+        log,
+        why: RECORDS_GONE.to_owned(),
+        remedy: "restore the stream of events, or see what `ops recover` would give up",
+    }
+}
+
 /// Takes `log` if nobody has it, it was released, or `may_take` says so of its owner.
 pub(crate) async fn take(
     bus: &SharedBus,
@@ -75,6 +96,7 @@ pub(crate) async fn take(
     }
     let (commit, mut record) = match newest_record(bus, subjects, log).await? {
         Some(newest) => newest,
+        None if is_known(bus, subjects, log).await? => return Err(records_gone(log)),
         None => (0, first_record(bus.state(stream_of(log)).await?.created, boot.stages)),
     };
     if record.stages > boot.stages {
@@ -143,7 +165,8 @@ fn own_message(subjects: &Subjects, log: LogId, record: &OwnRecord, expected: u6
     }
 }
 
-fn first_record(created: Time, stages: u32) -> CommitRecord {
+/// Of a log nobody has worked on.
+pub(crate) fn first_record(created: Time, stages: u32) -> CommitRecord {
     CommitRecord {
         schema: SCHEMA,
         stages,

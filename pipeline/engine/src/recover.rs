@@ -3,14 +3,13 @@
 //! Done by hand, with the loss named first. It takes the log over like any owner, so whoever still works on it is locked
 //! out; writes a position that can be continued; tells people; and releases the log to the next owner.
 
-use crate::anchors::Anchors;
 use crate::boot::Boot;
 use crate::commit::{Tenure, record_message};
 use crate::error::EngineError;
 use crate::health::Register;
 use crate::notices::{LOSS_ACCEPTED, notice};
 use crate::options::EngineOptions;
-use crate::ownership::{self, Taking, newest_record, stream_of};
+use crate::ownership::{self, RECORDS_GONE, Taking, first_record, newest_record, stream_of};
 use crate::recovery;
 use crate::said::Said;
 use bus::{Expect, Outgoing, Stream};
@@ -45,8 +44,12 @@ pub async fn recover(
     accept: bool,
 ) -> Result<Option<Loss>, EngineError> {
     let EngineOptions { bus, subjects, .. } = options;
-    let newest = newest_record(bus, subjects, log).await?;
-    let Some((_, record)) = newest else { return Ok(None) };
+    let Some((_, record)) = newest_record(bus, subjects, log).await? else {
+        if ownership::is_known(bus, subjects, log).await? {
+            return records_gone(options, log, accept).await.map(Some);
+        }
+        return Ok(None);
+    };
     let (fence, commit_sequence, said) = (0, 0, Said::default());
     let seen = Tenure { log, fence, commit_sequence, record: record.clone(), said };
     let register = Register::new(std::iter::once(log));
@@ -75,6 +78,32 @@ pub async fn recover(
     Ok(Some(loss))
 }
 
+/// Nobody knows how far the log was worked off. All that it holds counts as said: what was not is lost, but nothing is
+/// said, paged or rolled back a second time.
+async fn records_gone(
+    options: &EngineOptions,
+    log: LogId,
+    accept: bool,
+) -> Result<Loss, EngineError> {
+    let EngineOptions { bus, subjects, .. } = options;
+    let newest = bus.last(stream_of(log), &subjects.entries(log)).await?;
+    let created = bus.state(stream_of(log)).await?.created;
+    let (position, time) = newest.map_or((0, created), |last| (last.sequence, last.time));
+    let lost = format!(
+        "what followed from the log up to entry {position} ({time}) and was not heard of before: all of that counts as said; windows and alerts are recomputed from it"
+    );
+    let why = RECORDS_GONE.to_owned();
+    let mut loss = Loss { log: log.to_string(), why, lost, accepted: false };
+    if accept {
+        let first = first_record(created, options.stages.is);
+        let record = CommitRecord { position, time, ..first };
+        bus.publish(record_message(subjects, log, &record, 0)).await?;
+        accept_loss(options, &loss, log, false).await?;
+        loss.accepted = true;
+    }
+    Ok(loss)
+}
+
 async fn accept_loss(
     options: &EngineOptions,
     loss: &Loss,
@@ -95,9 +124,8 @@ async fn accept_loss(
         Taking::Taken(tenure) => *tenure,
         Taking::OwnedBy(process) => return Err(alive(process)),
     };
-    let mut anchors = Anchors::load(bus, subjects, log, (Duration::ZERO, Duration::ZERO)).await?;
-    anchors.forget();
-    anchors.store(bus, subjects, log).await?;
+    // Snapshots and the list of those that stay: nobody starts from one of them any more.
+    bus.purge(Stream::State, &subjects.state_of(log), 0).await?;
     let stream = bus.state(stream_of(log)).await?;
     let (position, time) =
         if anew { (0, stream.created) } else { (tenure.record.position, tenure.record.time) };

@@ -3,9 +3,11 @@
 //! Transitions and outcomes go up to the desk, verify requests and settings down to the shards. Each source has one
 //! lane that sends nothing before the ack of what came before it, so the reader of the target may ignore every source
 //! sequence that does not rise, and a relay may repeat itself or run beside another one. How far it got is read off the
-//! newest entry in the target.
+//! newest entry in the target. Where that came from a stream that is not there any more, the one made in its place is
+//! another source, read from its start: its sequences say nothing about the old ones.
 
 use crate::health::Register;
+use crate::notices::{STREAM_ANEW, notice};
 use crate::patience::Patience;
 use bus::failpoint::{self, Failpoint};
 use bus::{BusError, Message, Outgoing, SharedBus, Stream, newest_revision, revision_batch};
@@ -14,6 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use stages::log::LogId;
 use stages::subject::Subjects;
+use stages::time::Time;
 use stages::wire::{Relayed, SCHEMA, Source};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -98,6 +101,12 @@ struct Head {
     source: Source,
 }
 
+/// From where on a lane reads its source, and what it calls it.
+struct Place {
+    name: String,
+    from: u64,
+}
+
 impl Relay {
     async fn carry(self, lane: Lane) {
         let mut patience = Patience::new();
@@ -110,11 +119,7 @@ impl Relay {
     }
 
     async fn try_carry(&self, lane: &Lane, patience: &mut Patience) -> Result<(), BusError> {
-        let (target, filter) = lane.target(&self.subjects);
-        let newest = self.bus.last(target, &filter).await?;
-        // An entry nobody can read was not relayed by us: from the start, repeats are ignored by the reader.
-        let head = newest.and_then(|m| serde_json::from_slice::<Head>(&m.payload).ok());
-        let from = head.map_or(1, |head| head.source.sequence + 1);
+        let Place { name, from } = self.place(lane).await?;
         let (stream, _, filter) = lane.source(&self.subjects);
         let mut reader = self.bus.read(stream, filter.as_deref(), from).await?;
         let mut messages = Vec::new();
@@ -123,7 +128,7 @@ impl Relay {
             let mut entries = Vec::new();
             let mut bytes = 0;
             for message in messages.drain(..) {
-                let Some(entry) = self.wrap(lane, &message) else { continue };
+                let Some(entry) = self.wrap(lane, &name, &message) else { continue };
                 if entries.len() >= TOGETHER_MAX || bytes + entry.payload.len() > BYTES_MAX {
                     self.store(std::mem::take(&mut entries)).await?;
                     bytes = 0;
@@ -136,8 +141,56 @@ impl Relay {
         }
     }
 
-    fn wrap(&self, lane: &Lane, message: &Message) -> Option<Outgoing> {
-        let (_, name, _) = lane.source(&self.subjects);
+    async fn place(&self, lane: &Lane) -> Result<Place, BusError> {
+        let ((target, filter), (stream, name, _)) =
+            (lane.target(&self.subjects), lane.source(&self.subjects));
+        let newest = self.bus.last(target, &filter).await?;
+        // An entry nobody can read was not relayed by us: from the start, repeats are ignored by the reader.
+        let head = newest.and_then(|m| serde_json::from_slice::<Head>(&m.payload).ok());
+        let Some(Head { source }) = head else {
+            return Ok(Place { name: name.to_owned(), from: 1 });
+        };
+        if self.is_still(stream, &source).await? {
+            return Ok(Place { name: source.stream, from: source.sequence + 1 });
+        }
+        let made = self.bus.state(stream).await?.created;
+        self.say_anew(name, &source, made).await?;
+        Ok(Place { name: format!("{name}@{}", made.as_millis()), from: 1 })
+    }
+
+    /// Whether the stream is the one that `source` was read from.
+    async fn is_still(&self, stream: Stream, source: &Source) -> Result<bool, BusError> {
+        let state = self.bus.state(stream).await?;
+        if state.last < source.sequence {
+            return Ok(false);
+        }
+        if state.first <= source.sequence {
+            let (mut reader, mut there) =
+                (self.bus.read(stream, None, source.sequence).await?, Vec::new());
+            reader.next(&mut there).await?;
+            if let Some(there) = there.first().filter(|there| there.sequence == source.sequence) {
+                return Ok(there.time == source.time);
+            }
+        }
+        // It has expired, weeks ago: then the stream is older than that.
+        Ok(state.created <= source.time)
+    }
+
+    async fn say_anew(&self, name: &str, source: &Source, made: Time) -> Result<(), BusError> {
+        let text = format!(
+            "the stream of {name} is not the one that was read up to {} ({}): it was made anew at {made}, and what it held is \
+             gone, be it reports of deliveries or claims of rollbacks; look whether a script still runs before the next rollback",
+            source.sequence, source.time
+        );
+        self.register.trouble(text.clone());
+        let told = Outgoing {
+            message_id: Some(format!("anew-{name}-{}", made.as_millis())),
+            ..notice(&self.subjects, LogId::Desk, (made, 0), STREAM_ANEW, text)
+        };
+        self.bus.publish(told).await.map(drop)
+    }
+
+    fn wrap(&self, lane: &Lane, name: &str, message: &Message) -> Option<Outgoing> {
         let subject = std::str::from_utf8(&message.subject).ok()?;
         let target = lane.forward(&self.subjects, subject)?;
         let stranger;

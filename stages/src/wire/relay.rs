@@ -23,7 +23,8 @@ pub struct Relayed<Body> {
 /// Where a relayed message was stored first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
-    /// Role of the stream: `events` or `outcomes`. Sequences of one rise.
+    /// Role of the stream: `events` or `outcomes`; of one made in the place of another, with `@` and when that was in
+    /// milliseconds behind it. Sequences of one rise.
     pub stream: String,
     /// Sequence there.
     pub sequence: u64,
