@@ -11,6 +11,7 @@ mod backup;
 mod bad_days;
 mod burst;
 mod cluster;
+mod disk;
 mod durability;
 mod events;
 mod hook;

@@ -7,6 +7,7 @@ use crate::support::free_port;
 use bus::SharedBus;
 use bus::accounts::{Keyring, Keys, Role};
 use bus::jetstream::{JetStream, Options};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Server {
     child: Child,
     config: PathBuf,
     port: u16,
+    /// What it is started by, word by word; usually nothing.
+    by: Vec<String>,
     /// Where it listens.
     pub url: String,
 }
@@ -25,21 +28,26 @@ pub struct Server {
 impl Server {
     /// One that lets anybody in.
     pub async fn open(site: &Site) -> Self {
-        Self::start(site, "").await
+        Self::start(site, "", Vec::new()).await
+    }
+
+    /// The same, started by another program, for instance one that lets it see a disk of its own.
+    pub async fn started_by(site: &Site, by: Vec<String>) -> Self {
+        Self::start(site, "", by).await
     }
 
     /// One that knows the users of an `accounts.conf` in the folder of the site.
     pub async fn with_accounts(site: &Site, accounts: &str) -> Self {
-        Self::start(site, &format!("include {accounts}\n")).await
+        Self::start(site, &format!("include {accounts}\n"), Vec::new()).await
     }
 
-    async fn start(site: &Site, users: &str) -> Self {
+    async fn start(site: &Site, users: &str, by: Vec<String>) -> Self {
         let port = free_port();
         let store = site.path("nats");
         site.write("nats.conf", &format!("jetstream {{ store_dir: {store:?} }}\n{users}"));
         let config = site.path("nats.conf");
-        let child = serve(&config, port).await;
-        Self { child, config, port, url: format!("nats://127.0.0.1:{port}") }
+        let child = serve(&config, port, &by).await;
+        Self { child, config, port, by, url: format!("nats://127.0.0.1:{port}") }
     }
 
     /// Its process.
@@ -58,7 +66,7 @@ impl Server {
     pub async fn lose(&mut self, away: Duration) {
         self.child.kill().await.unwrap();
         tokio::time::sleep(away).await;
-        self.child = serve(&self.config, self.port).await;
+        self.child = serve(&self.config, self.port, &self.by).await;
     }
 
     /// Its bus, where anybody may come in.
@@ -73,8 +81,11 @@ impl Server {
     }
 }
 
-async fn serve(config: &Path, port: u16) -> Child {
-    let mut command = Command::new(bus::server::find().await.unwrap());
+async fn serve(config: &Path, port: u16, by: &[String]) -> Child {
+    let mut words = by.iter().map(OsString::from).collect::<Vec<_>>();
+    words.push(bus::server::find().await.unwrap().into());
+    let mut command = Command::new(words.remove(0));
+    command.args(words);
     command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
     command.arg(config).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.kill_on_drop(true).spawn().unwrap();
