@@ -11,7 +11,7 @@ CLUSTER_LAB := target/cluster-lab
 
 BENCHES := stages engine_vs_consumer time_to_alert standing_cost recovery failover
 
-.PHONY: lab cluster-lab test check soak chaos fuzz bench lint deny advisories setup-lab setup-test clean
+.PHONY: lab cluster-lab test check soak chaos fuzz bench lint deny advisories setup-lab setup-test setup-fuzz clean
 
 lab: setup-lab ## set everything up and run the lab: bus, engine, board, agent, all in one process
 	$(CARGO) build --release --bin ops
@@ -55,9 +55,8 @@ soak: ## the simulation of crashes, seed after seed until stopped or one fails
 chaos: setup-test ## real processes killed, frozen and cut off under load, at least 200 kills; 20 to 30 minutes
 	OPS_SEED=$${OPS_SEED:-$$(date +%s)} OPS_CHAOS=full $(CARGO) test --test chaos
 
-fuzz: ## inputs that are nearly right, for as long as it is left alone; what panics is kept
-	OPS_FUZZ_SEED=$${OPS_FUZZ_SEED:-$$(date +%s)} OPS_FUZZ_RUNS=$${OPS_FUZZ_RUNS:-1000000000} \
-		$(CARGO) test -p stages -p settings --test fuzz -- --nocapture
+fuzz: setup-fuzz ## inputs guided by coverage, for as long as it is left alone; what leads somewhere new, or panics, is kept
+	@deploy/tools/fuzz
 
 bench: setup-lab ## every figure the README quotes, as ratios in one run on this machine
 	rm -rf target/measured
@@ -69,6 +68,9 @@ setup-lab:
 
 setup-test:
 	@deploy/tools/setup test
+
+setup-fuzz:
+	@deploy/tools/setup fuzz
 
 clean: ## build output and installed tools
 	$(CARGO) clean

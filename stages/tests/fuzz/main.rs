@@ -1,244 +1,47 @@
 //! Whatever bytes come: nothing of the stages panics, and a step says something or nothing.
 //!
-//! Inputs are right ones that were changed a little ([`mutate`]); what once made a target panic lies in `corpus/` for ever.
-//! `make fuzz` goes on for as long as it is left alone.
+//! Inputs are right ones, and what `make fuzz` found (`corpus/`), changed a little ([`mutate`]).
 
 mod mutate;
 #[path = "../shard_script/mod.rs"]
 mod shard_script;
+mod targets;
 
-use bytes::Bytes;
-use mutate::fuzz;
-use serde_json::{Value, json};
-use shard_script::{Bench, START, place, rule, settings};
-use stages::batch::{Batch, BatchBuilder, Kind, Sample};
-use stages::desk::Desk;
-use stages::log::{DeskKind, Entry, EntryKind, Step};
-use stages::settings::Settings;
-use stages::shard::Shard;
-use stages::subject::{Subjects, unescape};
-use stages::time::{Span, Time};
-
-fn at(seconds: i64) -> Time {
-    START.plus(Span::from_secs(seconds))
-}
-
-fn in_force() -> Settings {
-    let percentile =
-        json!({ "stat": { "percentile": 99.0 }, "window": "10s", "group_by": ["pod"] });
-    settings(vec![
-        rule("count", &json!({ "stat": "count", "threshold": 3, "window": "5s" })),
-        rule("mean", &json!({ "window": "10s", "min_samples": 2 })),
-        rule("p99", &percentile),
-        rule("rate", &json!({ "stat": "rate", "threshold": 1 })),
-    ])
-}
-
-fn json_samples() -> Vec<Vec<u8>> {
-    [
-        r#"{"name":"county_api_ms","val":112}"#,
-        r#"[{"name":"county_api_ms","val":1e3,"ts":1700000000,"labels":{"pod":"a","court":"x"}},{"name":"county_api_ms","val":-0.5,"kind":"counter","id":"5f"}]"#,
-        "{\"name\":\"county_api_ms\",\"val\":1}\n{\"name\":\"county_api_ms\",\"val\":2.5e-3,\"ts\":1700000000123}\n",
-        r#"{"val":1.7976931348623157e308,"name":"county_api_ms","labels":{"\u0061":"\ud83d\ude00\n"},"ts":"x"}"#,
-    ]
-    .map(|text| text.as_bytes().to_vec())
-    .to_vec()
-}
-
-fn batches() -> Vec<Vec<u8>> {
-    let batch = |client: &str, samples: &[Sample<'_>]| {
-        let mut builder = BatchBuilder::new();
-        builder.section(client, 7);
-        samples.iter().for_each(|sample| assert!(builder.push(sample)));
-        builder.finish()
-    };
-    let sample = |key, value, time, id| Sample { key, kind: Kind::Gauge, time, value, id };
-    vec![
-        batch("", &[sample("county_api_ms", 1.0, None, None)]),
-        batch(
-            "svc-1",
-            &[
-                sample("county_api_ms", 1.5, Some(at(1)), Some("a")),
-                sample("county_api_ms", -7e9, Some(at(2)), None),
-                sample("other_ms", 0.1, None, Some("b")),
-            ],
-        ),
-    ]
-}
-
-/// A shard with something in it, and its snapshot.
-fn shard() -> Bench {
-    let mut bench = Bench::new();
-    bench.settings(START, &in_force());
-    for n in 0..40 {
-        bench.sample(at(n / 4), 900.0 + n as f64 * 10.0, &json!({ "pod": (n % 3).to_string() }));
-    }
-    bench.ticks_before(at(20));
-    bench
-}
-
-fn step(sequence: u64, time: Time, kind: EntryKind, payload: &[u8]) -> Step {
-    let payload = Bytes::copy_from_slice(payload);
-    let entry = Entry { sequence, time, kind, payload };
-    Step { began: time, ended: time, entries: vec![entry] }
-}
+use mutate::{Target, fuzz};
 
 #[test]
 fn samples_as_json() {
-    fuzz("json", 400_000, json_samples(), |bytes| {
-        for sample in stages::decode::parse_samples(bytes).into_iter().flatten() {
-            assert!(sample.value.is_finite());
-        }
-    });
+    fuzz(targets::samples_as_json());
 }
 
 #[test]
 fn batch_entries() {
-    fuzz("batch", 400_000, batches(), |bytes| {
-        let Ok(batch) = Batch::parse(bytes) else { return };
-        let mut count = 0_u64;
-        for block in batch.sections().flat_map(|section| section.blocks()) {
-            let mut seen = 0_u64;
-            let _ = block.for_each(|_, _, _| seen += 1);
-            assert!(seen <= block.count());
-            count += seen;
-        }
-        assert!(count as usize <= bytes.len() * 8, "samples out of nothing");
-    });
+    fuzz(targets::batch_entries());
 }
 
 #[test]
 fn entries_of_a_shard() {
-    let kinds = [
-        EntryKind::Metric(Bytes::from_static(b"county_api_ms")),
-        EntryKind::Batch,
-        EntryKind::Settings,
-        EntryKind::Verify,
-        EntryKind::Look,
-        EntryKind::Skipped,
-        EntryKind::Unknown,
-    ];
-    let verify = json!({
-        "source": { "stream": "events", "sequence": 5, "time": at(1) }, "schema": 1, "subject": "ops.request.0",
-        "body": { "schema": 1, "incident": "i", "plan": "P", "rule": "mean", "group": {}, "from": at(3),
-            "for": "2s", "until": at(9), "min_samples": 1 },
-    });
-    let mut corpus = [json_samples(), batches()].concat();
-    corpus.push(serde_json::to_vec(&in_force()).unwrap());
-    corpus.push(verify.to_string().into_bytes());
-    corpus.push(json!({ "schema": 1, "metric": "county_api_ms" }).to_string().into_bytes());
-    let chunks = shard().shard.snapshot();
-    let (mut shard, mut sequence) = (Shard::restore(place(0, 1), &chunks).unwrap(), 1_000);
-    fuzz("shard", 150_000, corpus, |bytes| {
-        for kind in &kinds {
-            sequence += 1;
-            shard.step(&step(sequence, at(20 + sequence as i64), kind.clone(), bytes));
-        }
-        if sequence.is_multiple_of(600) {
-            // Settings made of noise must not pile up.
-            shard = Shard::restore(place(0, 1), &chunks).unwrap();
-        }
-    });
+    fuzz(targets::entries_of_a_shard());
 }
 
 #[test]
 fn entries_of_the_desk() {
-    let relayed = |sequence: u64, subject: &str, body: &Value| {
-        let source = json!({ "stream": "events", "sequence": sequence, "time": at(1) });
-        json!({ "schema": 1, "source": source, "subject": subject, "body": body })
-            .to_string()
-            .into_bytes()
-    };
-    let mut corpus = vec![serde_json::to_vec(&in_force()).unwrap()];
-    let bench = shard();
-    let said = bench
-        .outputs
-        .iter()
-        .flatten()
-        .filter(|output| output.subject.starts_with("ops.transition"));
-    for (sequence, output) in (1..).zip(said.take(6)) {
-        let body = serde_json::from_slice(&output.payload).unwrap();
-        corpus.push(relayed(sequence, &output.subject, &body));
-    }
-    for body in [
-        json!({ "schema": 1, "incident": "i", "author": "anna", "comment": "seen" }),
-        json!({ "schema": 1, "id": "s", "author": "anna", "comment": "c", "matchers": { "rule": "mean" },
-            "starts": null, "ends": at(60), "actions": true }),
-        json!({ "schema": 1, "frozen": true, "author": "anna", "comment": null }),
-        json!({ "schema": 1, "target": "P", "revision": "r", "author": "ci", "comment": null }),
-        json!({ "schema": 1, "plan": "P", "author": "anna", "comment": "c" }),
-    ] {
-        corpus.push(body.to_string().into_bytes());
-    }
-    let outcome =
-        json!({ "schema": 1, "plan": "P", "incident": "i", "agent": "a", "state": "succeeded" });
-    corpus.push(relayed(9, "ops.status.rollback.P", &outcome));
-    let kinds = [
-        DeskKind::Transition,
-        DeskKind::Outcome,
-        DeskKind::Ack,
-        DeskKind::Silence,
-        DeskKind::Approve,
-        DeskKind::Change,
-        DeskKind::Freeze,
-        DeskKind::Close,
-        DeskKind::Unlock,
-    ];
-    let kinds =
-        kinds.map(EntryKind::Desk).into_iter().chain([EntryKind::Settings]).collect::<Vec<_>>();
-    let (mut desk, mut sequence) = (Desk::new(Subjects::default(), 1, START), 0);
-    fuzz("desk", 150_000, corpus, |bytes| {
-        for kind in &kinds {
-            sequence += 1;
-            desk.step(&step(sequence, at(sequence as i64), kind.clone(), bytes));
-        }
-        if sequence.is_multiple_of(1_000) {
-            desk = Desk::new(Subjects::default(), 1, START);
-        }
-    });
+    fuzz(targets::entries_of_the_desk());
 }
 
 #[test]
 fn snapshots() {
-    let corpus: Vec<Vec<u8>> =
-        shard().shard.snapshot().iter().map(|chunk| chunk.to_vec()).collect();
-    let whole = corpus.clone();
-    let mut turn = 0;
-    fuzz("snapshot", 150_000, corpus, |bytes| {
-        turn += 1;
-        let mut chunks: Vec<Bytes> = whole.iter().cloned().map(Bytes::from).collect();
-        let replaced = turn % chunks.len();
-        chunks[replaced] = Bytes::copy_from_slice(bytes);
-        // One that is taken for good must work.
-        if let Ok(mut shard) = Shard::restore(place(0, 1), &chunks) {
-            shard.step(&step(2_000, at(2_000), EntryKind::Tick, b""));
-            shard.snapshot();
-        }
-    });
+    fuzz(targets::snapshots());
 }
 
 #[test]
 fn snapshots_of_the_desk() {
-    let mut desk = Desk::new(Subjects::default(), 1, START);
-    desk.step(&step(1, at(1), EntryKind::Settings, &serde_json::to_vec(&in_force()).unwrap()));
-    let corpus: Vec<Vec<u8>> = desk.snapshot().iter().map(|chunk| chunk.to_vec()).collect();
-    fuzz("desk_snapshot", 150_000, corpus, |bytes| {
-        let _ = Desk::restore(Subjects::default(), 1, START, &[Bytes::copy_from_slice(bytes)]);
-    });
+    fuzz(targets::snapshots_of_the_desk());
 }
 
 #[test]
 fn subjects() {
-    let corpus = [
-        "ops.log.0.metric.county_api_ms",
-        "ops.desk.outcome.status.rollback.P",
-        "oncall%40opm%2Egov",
-    ];
-    let corpus = corpus.map(|text| text.as_bytes().to_vec()).to_vec();
-    fuzz("subject", 400_000, corpus, |bytes| {
-        let _ = Subjects::default().entry_kind(Bytes::copy_from_slice(bytes));
-        let _ = unescape(&String::from_utf8_lossy(bytes));
-    });
+    fuzz(targets::subjects());
 }
 
 /// The harness itself: what makes a target panic is kept, and named so that it can be tried again.
@@ -246,9 +49,9 @@ fn subjects() {
 fn what_panics_is_kept() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/self_test");
     let found = std::panic::catch_unwind(|| {
-        mutate::run("self_test", 0..10_000, vec![b"harmless".to_vec()], |bytes| {
-            assert!(!bytes.contains(&0xff))
-        });
+        let take = |bytes: &[u8]| assert!(!bytes.contains(&0xff));
+        let target = Target::new("self_test", 10_000, vec![b"harmless".to_vec()], take);
+        mutate::run(target, 0..10_000);
     });
     let kept = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
     assert!(std::fs::read(kept.path()).unwrap().contains(&0xff));

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What numbers in a format are most often wrong about.
 const EDGES: [u64; 9] =
@@ -68,27 +68,50 @@ pub fn mutated(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Gives `target` every input of the corpus and many that are nearly like them. One that makes it panic is kept in the
-/// corpus of that name, so that it is tried ever after.
+/// What takes bytes.
+pub struct Target {
+    /// Names its corpus.
+    pub name: &'static str,
+    /// Inputs of one test run.
+    pub runs: u64,
+    /// Right ones, to begin with.
+    pub corpus: Vec<Vec<u8>>,
+    /// Takes them.
+    pub take: Box<dyn FnMut(&[u8])>,
+}
+
+impl Target {
+    pub fn new(
+        name: &'static str,
+        runs: u64,
+        corpus: Vec<Vec<u8>>,
+        take: impl FnMut(&[u8]) + 'static,
+    ) -> Self {
+        Self { name, runs, corpus, take: Box::new(take) }
+    }
+}
+
+/// Gives a target every input of its corpus and many that are nearly like them. One that makes it panic is kept in the
+/// corpus, so that it is tried ever after.
 ///
-/// `OPS_FUZZ_RUNS` says how many (`runs` by default), `OPS_FUZZ_SEED` from which seed on.
-pub fn fuzz(name: &str, runs: u64, corpus: Vec<Vec<u8>>, target: impl FnMut(&[u8])) {
+/// `OPS_FUZZ_RUNS` says how many, `OPS_FUZZ_SEED` from which seed on.
+pub fn fuzz(target: Target) {
     let number = |variable: &str, default: u64| {
         std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a whole number"))
     };
-    let (first, runs) = (number("OPS_FUZZ_SEED", 0), number("OPS_FUZZ_RUNS", runs));
-    run(name, first..first + runs, corpus, target);
+    let (first, runs) = (number("OPS_FUZZ_SEED", 0), number("OPS_FUZZ_RUNS", target.runs));
+    run(target, first..first + runs);
 }
 
 /// The same with these seeds.
-pub fn run(name: &str, seeds: Range<u64>, mut corpus: Vec<Vec<u8>>, mut target: impl FnMut(&[u8])) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
-    for kept in std::fs::read_dir(&folder).into_iter().flatten() {
-        corpus.push(std::fs::read(kept.unwrap().path()).unwrap());
-    }
+pub fn run(target: Target, seeds: Range<u64>) {
+    let Target { name, mut corpus, mut take, .. } = target;
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    corpus.extend(kept(&folder, name));
     assert!(!corpus.is_empty(), "{name}: nothing to begin with");
     let mut try_it = |bytes: &[u8], from: &dyn Fn() -> String| {
-        if catch_unwind(AssertUnwindSafe(|| target(bytes))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| take(bytes))).is_err() {
+            let folder = folder.join(name);
             std::fs::create_dir_all(&folder).unwrap();
             let sum = bytes.iter().fold(bytes.len() as u64, |sum, byte| {
                 (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -107,4 +130,18 @@ pub fn run(name: &str, seeds: Range<u64>, mut corpus: Vec<Vec<u8>>, mut target: 
         try_it(&bytes, &|| format!("OPS_FUZZ_SEED={run} OPS_FUZZ_RUNS=1"));
     }
     println!("{name}: {runs} inputs, {} to begin with", corpus.len());
+}
+
+/// What is kept of a target's inputs: in `<name>/` what once made it panic, in `<name>.txt` what led it to places no
+/// other input did, each a line of hexadecimal digits.
+pub fn kept(folder: &Path, name: &str) -> Vec<Vec<u8>> {
+    let panics = std::fs::read_dir(folder.join(name)).into_iter().flatten();
+    let mut kept: Vec<_> =
+        panics.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    let found = std::fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap_or_default();
+    kept.extend(found.lines().map(|line| {
+        let digits = line.as_bytes().chunks(2);
+        digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+    }));
+    kept
 }
