@@ -199,3 +199,16 @@ async fn help_and_completions_come_from_one_definition() {
     let page = String::from_utf8(run(&["man"]).await.stdout).unwrap();
     assert!(page.contains(".TH ops"), "{page}");
 }
+
+#[tokio::test]
+async fn rules_are_explained_in_plain_english() {
+    let output = run(&["rules", "explain", "alerts", "--rule", "county_api"]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.lines().count(), 1, "one paragraph: {said}");
+    assert!(said.starts_with("county_api fires when the mean of county_api_ms "), "{said}");
+    assert!(said.contains("DOCKET_RULE"), "{said}");
+    let (code, line) = refused(&["rules", "explain", "--rule", "county_pai"]).await;
+    assert_eq!(code, 2, "{line}");
+    assert!(line.contains("did you mean \"county_api\"?"), "{line}");
+}

@@ -47,7 +47,7 @@ pub enum Command {
     /// Without --nats-url it joins the local server that `ops up` runs on the same data folder, under the same name.
     /// Its health is at a free port, which it prints, unless --listen names one.
     Agent(UpOptions),
-    /// Check, apply and list rules
+    /// Check, explain, apply and list rules
     Rules {
         /// What to do with them.
         #[command(subcommand)]
@@ -140,6 +140,17 @@ pub enum Command {
 pub enum RulesCommand {
     /// Check all settings offline; every problem at once, with file, line and column
     Check(Folders),
+    /// Say in plain English what each rule means: when it fires, what no data means, what runs by itself
+    Explain {
+        /// Folder of the rules, in place of --rules.
+        folder: Option<PathBuf>,
+        /// One rule only, by its name.
+        #[arg(long)]
+        rule: Option<String>,
+        /// Where the settings are.
+        #[command(flatten)]
+        folders: Folders,
+    },
     /// Make the settings of the folders the ones in force
     Apply {
         /// Where they are, and which bus.

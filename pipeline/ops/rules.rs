@@ -1,5 +1,7 @@
 //! `ops rules`: check the folders offline, apply them, list what is in force.
 
+mod explain;
+
 use crate::cli::{Folders, Format, RulesCommand, UpOptions};
 use crate::exit::{Failure, Kind};
 use crate::{connect, http, load};
@@ -11,6 +13,10 @@ use settings::Problems;
 pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
     match command {
         RulesCommand::Check(folders) => check(&folders, format),
+        RulesCommand::Explain { folder, rule, folders } => {
+            let rules = folder.unwrap_or_else(|| folders.rules.clone());
+            explain::run(&Folders { rules, ..folders }, rule.as_deref(), format)
+        }
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
         }

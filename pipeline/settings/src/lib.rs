@@ -19,6 +19,7 @@
 
 mod endpoint;
 mod environment;
+mod explain;
 mod fields;
 mod files;
 mod forms;
@@ -34,8 +35,10 @@ mod yaml;
 
 pub use endpoint::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
 pub use environment::{VARIABLES, Variable};
+pub use explain::explain;
 pub use files::Layout;
 pub use forms::is_plain_name;
+pub use hint::nearest;
 pub use load::{Loaded, load, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};

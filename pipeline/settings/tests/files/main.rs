@@ -1,5 +1,6 @@
 //! Folders of files in, settings or problems out.
 
 mod bad_input;
+mod explain;
 mod folder;
 mod good_input;
