@@ -212,3 +212,20 @@ async fn rules_are_explained_in_plain_english() {
     assert_eq!(code, 2, "{line}");
     assert!(line.contains("did you mean \"county_api\"?"), "{line}");
 }
+
+#[tokio::test]
+async fn strict_lets_no_warning_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "metric: a_ms\nstat: count\ncompare: \">=\"\nthreshold: 0\nwindow: 3m\n";
+    std::fs::write(folder.path().join("a.yml"), rule).unwrap();
+    let check = ["rules", "check", "--rules", text(folder.path())];
+    let output = run(&check).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("a.yml:4:12: warning: rule \"a\" always fires"), "{said}");
+    let strict: Vec<&str> = check.into_iter().chain(["--strict"]).collect();
+    let output = run(&strict).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(run(&["rules", "check", "--strict"]).await.status.success(), "the committed ones");
+}

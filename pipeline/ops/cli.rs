@@ -139,7 +139,14 @@ pub enum Command {
 #[derive(Subcommand, Debug)]
 pub enum RulesCommand {
     /// Check all settings offline; every problem at once, with file, line and column
-    Check(Folders),
+    Check {
+        /// Fail on warnings too.
+        #[arg(long)]
+        strict: bool,
+        /// Where the settings are.
+        #[command(flatten)]
+        folders: Folders,
+    },
     /// Say in plain English what each rule means: when it fires, what no data means, what runs by itself
     Explain {
         /// Folder of the rules, in place of --rules.

@@ -12,7 +12,7 @@ use settings::Problems;
 /// Runs one of them.
 pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
     match command {
-        RulesCommand::Check(folders) => check(&folders, format),
+        RulesCommand::Check { strict, folders } => check(&folders, strict, format),
         RulesCommand::Explain { folder, rule, folders } => {
             let rules = folder.unwrap_or_else(|| folders.rules.clone());
             explain::run(&Folders { rules, ..folders }, rule.as_deref(), format)
@@ -24,7 +24,7 @@ pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
     }
 }
 
-fn check(folders: &Folders, format: Format) -> Result<(), Failure> {
+fn check(folders: &Folders, strict: bool, format: Format) -> Result<(), Failure> {
     let loaded = settings::load(&load::layout(folders));
     let (problems, revision) = match &loaded {
         Ok(loaded) => (&loaded.warnings, Some(&loaded.settings.revision)),
@@ -35,7 +35,12 @@ fn check(folders: &Folders, format: Format) -> Result<(), Failure> {
     } else if !problems.is_empty() {
         eprint!("{}", lines(problems));
     }
+    let warnings = problems.len();
     match loaded {
+        Ok(_) if strict && warnings > 0 => Err(Failure::new(
+            Kind::Settings,
+            format!("{warnings} warnings, and --strict lets none pass"),
+        )),
         Ok(loaded) => {
             if format == Format::Text {
                 let (rules, plans) = (loaded.settings.rules.len(), loaded.settings.plans.len());

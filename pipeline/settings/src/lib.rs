@@ -31,6 +31,7 @@ mod problem;
 mod receivers;
 mod rule;
 mod secret;
+mod suspect;
 mod yaml;
 
 pub use endpoint::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};

@@ -11,6 +11,7 @@ use crate::plan;
 use crate::problem::{Kind, Place, Problems, Report};
 use crate::receivers::Book;
 use crate::rule::{self, PlacedRule};
+use crate::suspect;
 use crate::yaml::{Node, Value};
 use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
@@ -51,8 +52,14 @@ pub fn load_with(
     let mut book = read_book(layout, &report);
     let plans = read_plans(layout, &report);
     let rules = read_rules(layout, &report);
+    let suspicions = Report::default();
+    suspect::look(&rules, &suspicions);
     let rules = connect(layout, rules, &plans, (&mut book, &report));
     let fallback_receiver = fallback(layout, &mut book, &report);
+    // Stand-ins for what is wrong would be suspected too.
+    if report.errors() == 0 {
+        report.add(suspicions);
+    }
     let (receivers, endpoints) = book.split();
     let problems = report.finish();
     let Some((ops, limits)) = ops.filter(|_| problems.errors() == 0) else {

@@ -111,6 +111,12 @@ pub enum Kind {
     NoVerify,
     /// Warning: a file that looks meant but is not read.
     NotRead,
+    /// Warning: a rule whose condition nothing can meet.
+    NeverFires,
+    /// Warning: a rule whose condition everything meets.
+    AlwaysFires,
+    /// Warning: two rules that do the same.
+    EqualRules,
 }
 
 /// One fault.
@@ -238,6 +244,17 @@ impl Report {
         let (kind, message, remedy) = what;
         let problem = Problem { place: place.clone(), severity, kind, message, remedy };
         self.found.borrow_mut().push(problem);
+    }
+
+    /// Takes over what another one found.
+    pub fn add(&self, other: Self) {
+        self.found.borrow_mut().extend(other.found.into_inner());
+    }
+
+    /// How many stand in the way by now.
+    pub fn errors(&self) -> usize {
+        let found = self.found.borrow();
+        found.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
     /// How many problems there are by now.

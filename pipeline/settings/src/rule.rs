@@ -69,6 +69,7 @@ pub(crate) struct PlacedRule {
     pub rule: Rule,
     pub place: Place,
     pub name_place: Place,
+    pub limit_place: Place,
     pub notify: Vec<Said>,
     pub plan: Option<Said>,
     pub unless: Option<Said>,
@@ -148,8 +149,10 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
         annotations: fields.text_map("annotations", |_, _, _| {}),
     };
     let place = fields.place.clone();
+    let limit_place =
+        fields.place_of(if fields.has("share") { "share" } else { "threshold" }).clone();
     fields.finish();
-    let placed = PlacedRule { rule, place, name_place, notify, plan, unless, runbook };
+    let placed = PlacedRule { rule, place, name_place, limit_place, notify, plan, unless, runbook };
     (!placed.rule.name.is_empty()).then_some(placed)
 }
 

@@ -4,3 +4,4 @@ mod bad_input;
 mod explain;
 mod folder;
 mod good_input;
+mod suspect;
