@@ -1,13 +1,17 @@
 //! `ops rules`: check the folders offline, apply them, list what is in force.
 
+mod diff;
 mod explain;
+mod past;
 
 use crate::cli::{Folders, Format, RulesCommand, UpOptions};
+use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
-use crate::{connect, http, load};
+use crate::{http, load};
 use engine::InForce;
 use serde_json::{Value, json};
 use settings::Problems;
+use stages::settings::Settings;
 
 /// Runs one of them.
 pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
@@ -19,6 +23,11 @@ pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
         }
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
+        }
+        RulesCommand::Diff { options } => diff::run(&options, format).await,
+        RulesCommand::History { limit, options } => past::history(&options, limit, format).await,
+        RulesCommand::Rollback { revision, author, comment, options } => {
+            past::rollback(&options, &revision, (author, comment), format).await
         }
         RulesCommand::List { url } => list(&url, format).await,
     }
@@ -71,7 +80,17 @@ async fn apply(
     let loaded = load::load(&options)?;
     let connection = connect::existing(&loaded.ops).await?;
     let revision = load::revision(&loaded, &author, &comment);
-    let outcome = connect::apply(&connection, &revision, loaded.ops.bus.shards).await?;
+    put_in_force(&connection, &revision, loaded.ops.bus.shards, format).await
+}
+
+/// Makes a revision the one in force and says what came of it.
+async fn put_in_force(
+    connection: &Connection,
+    revision: &Settings,
+    shards: u32,
+    format: Format,
+) -> Result<(), Failure> {
+    let outcome = connect::apply(connection, revision, shards).await?;
     let (name, changed) = (&revision.revision, outcome.changed);
     match (format, outcome.now) {
         (Format::Json, InForce::Asked) => {

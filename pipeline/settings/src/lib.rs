@@ -17,6 +17,7 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+mod diff;
 mod endpoint;
 mod environment;
 mod explain;
@@ -34,6 +35,7 @@ mod secret;
 mod suspect;
 mod yaml;
 
+pub use diff::{Change, Diff, Effect, Field, Kind as Part, Piece};
 pub use endpoint::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
 pub use environment::{VARIABLES, Variable};
 pub use explain::explain;
