@@ -229,3 +229,14 @@ async fn strict_lets_no_warning_pass() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(run(&["rules", "check", "--strict"]).await.status.success(), "the committed ones");
 }
+
+#[tokio::test]
+async fn the_schema_of_rule_files_is_printed_as_it_is_in_deploy() {
+    for (args, name) in
+        [(&["rules", "schema"][..], "rule"), (&["rules", "schema", "--defaults"], "defaults")]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/schemas/files").join(name);
+        let stored = std::fs::read_to_string(path.with_extension("json")).unwrap();
+        assert_eq!(String::from_utf8(run(args).await.stdout).unwrap(), stored);
+    }
+}

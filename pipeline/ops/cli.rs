@@ -170,6 +170,12 @@ pub enum RulesCommand {
         #[arg(long, default_value = "")]
         comment: String,
     },
+    /// Print the JSON Schema of rule files, from which editors complete and check them
+    Schema {
+        /// That of `_defaults.yml` instead.
+        #[arg(long)]
+        defaults: bool,
+    },
     /// Say what the settings of the folders would change, and what that does to alerts
     Diff {
         /// Where they are, and which bus.

@@ -24,6 +24,12 @@ pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
         }
+        RulesCommand::Schema { defaults } => {
+            let schema =
+                if defaults { settings::defaults_schema() } else { settings::rule_schema() };
+            println!("{schema:#}");
+            Ok(())
+        }
         RulesCommand::Diff { options } => diff::run(&options, format).await,
         RulesCommand::History { limit, options } => past::history(&options, limit, format).await,
         RulesCommand::Rollback { revision, author, comment, options } => {

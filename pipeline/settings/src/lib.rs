@@ -17,6 +17,7 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+mod defaults;
 mod diff;
 mod endpoint;
 mod environment;
@@ -31,6 +32,7 @@ mod plan;
 mod problem;
 mod receivers;
 mod rule;
+mod schema;
 mod secret;
 mod suspect;
 mod yaml;
@@ -45,4 +47,5 @@ pub use hint::nearest;
 pub use load::{Loaded, load, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};
+pub use schema::{defaults_schema, rule_schema};
 pub use secret::{Secret, SecretError};

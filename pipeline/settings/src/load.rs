@@ -1,5 +1,6 @@
 //! Reads all files, checks what refers to what, and says everything that is wrong at once.
 
+use crate::defaults::Defaults;
 use crate::endpoint::Endpoints;
 use crate::environment;
 use crate::fields::{Said, short};
@@ -150,8 +151,10 @@ fn read_plans(layout: &Layout, report: &Report) -> BTreeMap<String, Option<Plan>
 
 fn read_rules(layout: &Layout, report: &Report) -> Vec<PlacedRule> {
     let mut rules = Vec::new();
+    let mut defaults = Defaults::new(layout, report);
     for path in files::rule_files(layout, report) {
         if let Some(node) = files::read(layout, &path, report) {
+            let node = defaults.under(path.parent().unwrap_or(&layout.alerts), node);
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             rules.extend(rule::read(&node, &stem, report));
         }
