@@ -199,3 +199,44 @@ async fn help_and_completions_come_from_one_definition() {
     let page = String::from_utf8(run(&["man"]).await.stdout).unwrap();
     assert!(page.contains(".TH ops"), "{page}");
 }
+
+#[tokio::test]
+async fn rules_are_explained_in_plain_english() {
+    let output = run(&["rules", "explain", "alerts", "--rule", "county_api"]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.lines().count(), 1, "one paragraph: {said}");
+    assert!(said.starts_with("county_api fires when the mean of county_api_ms "), "{said}");
+    assert!(said.contains("DOCKET_RULE"), "{said}");
+    let (code, line) = refused(&["rules", "explain", "--rule", "county_pai"]).await;
+    assert_eq!(code, 2, "{line}");
+    assert!(line.contains("did you mean \"county_api\"?"), "{line}");
+}
+
+#[tokio::test]
+async fn strict_lets_no_warning_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "metric: a_ms\nstat: count\ncompare: \">=\"\nthreshold: 0\nwindow: 3m\n";
+    std::fs::write(folder.path().join("a.yml"), rule).unwrap();
+    let check = ["rules", "check", "--rules", text(folder.path())];
+    let output = run(&check).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("a.yml:4:12: warning: rule \"a\" always fires"), "{said}");
+    let strict: Vec<&str> = check.into_iter().chain(["--strict"]).collect();
+    let output = run(&strict).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(run(&["rules", "check", "--strict"]).await.status.success(), "the committed ones");
+}
+
+#[tokio::test]
+async fn the_schema_of_rule_files_is_printed_as_it_is_in_deploy() {
+    for (args, name) in
+        [(&["rules", "schema"][..], "rule"), (&["rules", "schema", "--defaults"], "defaults")]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/schemas/files").join(name);
+        let stored = std::fs::read_to_string(path.with_extension("json")).unwrap();
+        assert_eq!(String::from_utf8(run(args).await.stdout).unwrap(), stored);
+    }
+}

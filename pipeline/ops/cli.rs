@@ -35,11 +35,11 @@ pub enum Command {
     ///
     /// On SIGHUP the notifier reads again whom it reaches where: receivers, roster, pacing, mail server. Rules and plans
     /// stay as they are in force; `ops rules apply` changes them, and new receivers are found without a signal.
-    Up(UpOptions),
+    Up(RunOptions),
     /// Run the lab: everything in one process, on a local NATS server, with the settings of this folder
     ///
     /// The files are applied at start and on SIGHUP.
-    Lab(UpOptions),
+    Lab(RunOptions),
     /// Play the slow county service against the lab
     Burst(BurstOptions),
     /// Run the rollback agent alone
@@ -47,7 +47,7 @@ pub enum Command {
     /// Without --nats-url it joins the local server that `ops up` runs on the same data folder, under the same name.
     /// Its health is at a free port, which it prints, unless --listen names one.
     Agent(UpOptions),
-    /// Check, apply and list rules
+    /// Check, explain, apply and list rules; compare them, and go back
     Rules {
         /// What to do with them.
         #[command(subcommand)]
@@ -139,7 +139,25 @@ pub enum Command {
 #[derive(Subcommand, Debug)]
 pub enum RulesCommand {
     /// Check all settings offline; every problem at once, with file, line and column
-    Check(Folders),
+    Check {
+        /// Fail on warnings too.
+        #[arg(long)]
+        strict: bool,
+        /// Where the settings are.
+        #[command(flatten)]
+        folders: Folders,
+    },
+    /// Say in plain English what each rule means: when it fires, what no data means, what runs by itself
+    Explain {
+        /// Folder of the rules, in place of --rules.
+        folder: Option<PathBuf>,
+        /// One rule only, by its name.
+        #[arg(long)]
+        rule: Option<String>,
+        /// Where the settings are.
+        #[command(flatten)]
+        folders: Folders,
+    },
     /// Make the settings of the folders the ones in force
     Apply {
         /// Where they are, and which bus.
@@ -151,6 +169,44 @@ pub enum RulesCommand {
         /// Why.
         #[arg(long, default_value = "")]
         comment: String,
+    },
+    /// Print the JSON Schema of rule files, from which editors complete and check them
+    Schema {
+        /// That of `_defaults.yml` instead.
+        #[arg(long)]
+        defaults: bool,
+    },
+    /// Say what the settings of the folders would change, and what that does to alerts
+    Diff {
+        /// Where they are, and which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
+    /// List the revisions that were ever in force, newest first
+    History {
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
+    },
+    /// Put an earlier revision in force again: all of it, as a new revision of yours
+    ///
+    /// Rules, plans, receivers and limits become what they were. The files stay as they are; make them say the same, or
+    /// the next `ops rules apply` undoes it.
+    Rollback {
+        /// Which one, as `ops rules history` names it; its first digits are enough, or its sequence as #SEQUENCE.
+        revision: String,
+        /// Who puts it in force.
+        #[arg(long, env = "USER", default_value = "operator")]
+        author: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        comment: String,
+        /// Which bus.
+        #[command(flatten)]
+        options: UpOptions,
     },
     /// List the rules in force
     List {
@@ -246,6 +302,30 @@ pub struct Folders {
     /// Rollback plans, a folder each.
     #[arg(long, default_value = "deploy/plans")]
     pub plans: PathBuf,
+}
+
+/// How a process runs that may put settings in force.
+#[derive(Args, Clone, Debug)]
+pub struct RunOptions {
+    /// How it runs.
+    #[command(flatten)]
+    pub up: UpOptions,
+    /// Apply the settings whenever their folders change [FOLDER: that of the rules, in place of --rules].
+    ///
+    /// What is refused is said and changes nothing. Needs the right to apply settings, as at the local server.
+    #[arg(long, value_name = "FOLDER")]
+    pub watch: Option<Option<PathBuf>>,
+}
+
+impl RunOptions {
+    /// The options with the watched folder in them, and whether folders are watched.
+    pub fn split(self) -> (UpOptions, bool) {
+        let (mut up, watch) = (self.up, self.watch);
+        if let Some(Some(folder)) = &watch {
+            up.folders.rules.clone_from(folder);
+        }
+        (up, watch.is_some())
+    }
 }
 
 /// How a process runs.

@@ -22,6 +22,7 @@ mod rules;
 mod shard;
 mod signals;
 mod up;
+mod watch;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Format};
@@ -51,9 +52,9 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let format = cli.format;
     match cli.command {
-        Command::Up(options) => up::run(options, up::Occasion::Up, format).await,
-        Command::Lab(options) => up::run(options, up::Occasion::Lab, format).await,
-        Command::Agent(options) => up::run(options, up::Occasion::Agent, format).await,
+        Command::Up(options) => up::run(options.split(), up::Occasion::Up, format).await,
+        Command::Lab(options) => up::run(options.split(), up::Occasion::Lab, format).await,
+        Command::Agent(options) => up::run((options, false), up::Occasion::Agent, format).await,
         Command::Burst(options) => burst::run(options, format).await,
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,

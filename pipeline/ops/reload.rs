@@ -1,4 +1,5 @@
-//! What a running process reads again: on SIGHUP, and for an intent whose receiver it does not know.
+//! What a running process reads again: on SIGHUP, when a watched folder changes, and for an intent whose receiver it
+//! does not know.
 //!
 //! Two things are kept apart. Rules, plans and routes are one revision on the bus, the same for all processes: the lab
 //! applies it, else `ops rules apply` does. Addresses, keys, pacing and mail server stay at the edge: each process with
@@ -9,7 +10,6 @@ use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
 use crate::health::Parts;
 use crate::load;
-use crate::up::Occasion;
 use engine::InForce;
 use notify::{Contacts, NotifyError, ReadAgain};
 use settings::Loaded;
@@ -34,23 +34,27 @@ pub fn read_again(options: &UpOptions) -> ReadAgain {
     })
 }
 
+/// What becomes of rules and plans when the files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// They stay as they are in force.
+    Stay,
+    /// They are applied, with this comment.
+    Apply(&'static str),
+}
+
 /// Reads the files again; refused ones change nothing and say why.
-pub async fn hung_up(
-    options: &UpOptions,
-    connection: &Connection,
-    parts: &Parts,
-    occasion: Occasion,
-) {
-    if let Err(failure) = again(options, connection, parts, occasion).await {
+pub async fn again(options: &UpOptions, connection: &Connection, parts: &Parts, rules: Rules) {
+    if let Err(failure) = read(options, connection, parts, rules).await {
         tracing::error!("{failure}");
     }
 }
 
-async fn again(
+async fn read(
     options: &UpOptions,
     connection: &Connection,
     parts: &Parts,
-    occasion: Occasion,
+    rules: Rules,
 ) -> Result<(), Failure> {
     let loaded = load::load(options)?;
     // Before the rules: whom a new rule names is known when it fires.
@@ -58,11 +62,11 @@ async fn again(
         replaced.map_err(not_usable)?;
         tracing::info!("receivers, pacing and mail server are read again");
     }
-    if occasion != Occasion::Lab {
+    let Rules::Apply(comment) = rules else {
         tracing::info!("rules and plans stay as they are in force: `ops rules apply` changes them");
         return Ok(());
-    }
-    let revision = load::revision(&loaded, "ops", "applied on SIGHUP");
+    };
+    let revision = load::revision(&loaded, "ops", comment);
     match connect::apply(connection, &revision, loaded.ops.bus.shards).await?.now {
         InForce::Asked => tracing::info!(revision = revision.revision, "settings are in force"),
         InForce::Later { revision, author } => {

@@ -1,24 +1,45 @@
 //! `ops rules`: check the folders offline, apply them, list what is in force.
 
+mod diff;
+mod explain;
+mod past;
+
 use crate::cli::{Folders, Format, RulesCommand, UpOptions};
+use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
-use crate::{connect, http, load};
+use crate::{http, load};
 use engine::InForce;
 use serde_json::{Value, json};
 use settings::Problems;
+use stages::settings::Settings;
 
 /// Runs one of them.
 pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
     match command {
-        RulesCommand::Check(folders) => check(&folders, format),
+        RulesCommand::Check { strict, folders } => check(&folders, strict, format),
+        RulesCommand::Explain { folder, rule, folders } => {
+            let rules = folder.unwrap_or_else(|| folders.rules.clone());
+            explain::run(&Folders { rules, ..folders }, rule.as_deref(), format)
+        }
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
+        }
+        RulesCommand::Schema { defaults } => {
+            let schema =
+                if defaults { settings::defaults_schema() } else { settings::rule_schema() };
+            println!("{schema:#}");
+            Ok(())
+        }
+        RulesCommand::Diff { options } => diff::run(&options, format).await,
+        RulesCommand::History { limit, options } => past::history(&options, limit, format).await,
+        RulesCommand::Rollback { revision, author, comment, options } => {
+            past::rollback(&options, &revision, (author, comment), format).await
         }
         RulesCommand::List { url } => list(&url, format).await,
     }
 }
 
-fn check(folders: &Folders, format: Format) -> Result<(), Failure> {
+fn check(folders: &Folders, strict: bool, format: Format) -> Result<(), Failure> {
     let loaded = settings::load(&load::layout(folders));
     let (problems, revision) = match &loaded {
         Ok(loaded) => (&loaded.warnings, Some(&loaded.settings.revision)),
@@ -29,7 +50,12 @@ fn check(folders: &Folders, format: Format) -> Result<(), Failure> {
     } else if !problems.is_empty() {
         eprint!("{}", lines(problems));
     }
+    let warnings = problems.len();
     match loaded {
+        Ok(_) if strict && warnings > 0 => Err(Failure::new(
+            Kind::Settings,
+            format!("{warnings} warnings, and --strict lets none pass"),
+        )),
         Ok(loaded) => {
             if format == Format::Text {
                 let (rules, plans) = (loaded.settings.rules.len(), loaded.settings.plans.len());
@@ -60,7 +86,17 @@ async fn apply(
     let loaded = load::load(&options)?;
     let connection = connect::existing(&loaded.ops).await?;
     let revision = load::revision(&loaded, &author, &comment);
-    let outcome = connect::apply(&connection, &revision, loaded.ops.bus.shards).await?;
+    put_in_force(&connection, &revision, loaded.ops.bus.shards, format).await
+}
+
+/// Makes a revision the one in force and says what came of it.
+async fn put_in_force(
+    connection: &Connection,
+    revision: &Settings,
+    shards: u32,
+    format: Format,
+) -> Result<(), Failure> {
+    let outcome = connect::apply(connection, revision, shards).await?;
     let (name, changed) = (&revision.revision, outcome.changed);
     match (format, outcome.now) {
         (Format::Json, InForce::Asked) => {

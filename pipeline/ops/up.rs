@@ -5,8 +5,10 @@ use crate::connect::{self, Connection};
 use crate::console::Console;
 use crate::exit::{Failure, Kind};
 use crate::health::{self, Parts};
+use crate::reload::{self, Rules};
 use crate::signals::{Said, Signals};
-use crate::{load, ready, reload};
+use crate::watch::Watch;
+use crate::{load, ready};
 use axum::Router;
 use bus::{SharedBus, accounts};
 use collector::{CollectorHandle, CollectorLimits, CollectorOptions, Token};
@@ -40,7 +42,11 @@ pub enum Occasion {
 }
 
 /// Runs until SIGTERM or SIGINT; a second one ends the wait for a rollback script.
-pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Result<(), Failure> {
+pub async fn run(
+    (options, watch): (UpOptions, bool),
+    occasion: Occasion,
+    format: Format,
+) -> Result<(), Failure> {
     let mut loaded = load::load(&options)?;
     if occasion == Occasion::Agent {
         loaded.ops.roles = BTreeSet::from([Role::Agent]);
@@ -62,6 +68,7 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
     };
     let mut running = start(&loaded, (&options, format), &connection, process).await?;
     let mut signals = Signals::listen();
+    let mut watch = if watch { Watch::folders(&options.folders)? } else { Watch::nothing() };
     let (server, stop) = serve(listeners, running.routes.clone());
     let applied = apply(&connection, &loaded, occasion, &running).await;
     if applied.is_ok() {
@@ -71,7 +78,8 @@ pub async fn run(options: UpOptions, occasion: Occasion, format: Format) -> Resu
             tokio::spawn(console.follow());
         }
         let parts = &running.parts;
-        until_told_to_stop(&mut signals, (&options, &connection, parts), occasion).await;
+        let wakes = (&mut signals, &mut watch);
+        until_told_to_stop(wakes, (&options, &connection, parts), occasion).await;
     }
     take_down(running, (server, stop), &mut signals).await;
     connection.close().await;
@@ -267,15 +275,23 @@ async fn apply(
 }
 
 async fn until_told_to_stop(
-    signals: &mut Signals,
+    (signals, watch): (&mut Signals, &mut Watch),
     (options, connection, parts): (&UpOptions, &Connection, &Parts),
     occasion: Occasion,
 ) {
+    let on_signal = match occasion {
+        Occasion::Lab => Rules::Apply("applied on SIGHUP"),
+        Occasion::Up | Occasion::Agent => Rules::Stay,
+    };
     loop {
-        match signals.next().await {
-            Said::Stop => return,
-            Said::Reload => reload::hung_up(options, connection, parts, occasion).await,
-        }
+        let rules = tokio::select! {
+            said = signals.next() => match said {
+                Said::Stop => return,
+                Said::Reload => on_signal,
+            },
+            () = watch.changed() => Rules::Apply("applied on a change of the folders"),
+        };
+        reload::again(options, connection, parts, rules).await;
     }
 }
 

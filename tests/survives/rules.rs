@@ -96,6 +96,48 @@ async fn a_hangup_makes_the_lab_read_its_files_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watching_lab_applies_what_is_saved_and_history_leads_back() {
+    let site = Site::new(&rule("5000")).await;
+    let lab = site.lab_with(&["--watch"]).await;
+    let first = checked(&site).await;
+    listed(&lab, &first).await;
+    site.write("alerts/web.yml", &rule("high"));
+    site.logged("web.yml:2:12: ").await;
+    listed(&lab, &first).await;
+    site.write("alerts/web.yml", &rule("4000"));
+    let second = checked(&site).await;
+    let list = listed(&lab, &second).await;
+    assert_eq!(list["rules"][0]["threshold"], 4000.0);
+
+    site.write("alerts/more.yml", &rule("1"));
+    let third = checked(&site).await;
+    listed(&lab, &third).await;
+    let same = site.run(&["rules", "diff"]).await;
+    let said = String::from_utf8(same.stdout).unwrap();
+    assert!(said.starts_with("the files are what is in force"), "{said}");
+
+    let back = ["--format", "json", "rules", "rollback", &first[..6], "--author", "anna"];
+    let back = site.run(&[&back[..], &["--comment", "calm"]].concat()).await;
+    assert_eq!(json(&back)["revision"], first.as_str());
+    let list = listed(&lab, &first).await;
+    assert_eq!(list["rules"][0]["threshold"], 5000.0);
+    let diff = site.run(&["rules", "diff"]).await;
+    let said = String::from_utf8(diff.stdout).unwrap();
+    assert!(said.contains("    threshold: 5000 -> 4000"), "{said}");
+    assert!(said.contains("+ rule more: it starts unknown"), "{said}");
+
+    let history = json(&site.run(&["--format", "json", "rules", "history"]).await);
+    let word = |it: &Value| format!("{} {}", it["revision"].as_str().unwrap(), it["author"]);
+    let told: Vec<String> = history["revisions"].as_array().unwrap().iter().map(word).collect();
+    let ops = |revision: &str| format!("{revision} \"ops\"");
+    assert_eq!(told, [format!("{first} \"anna\""), ops(&third), ops(&second), ops(&first)]);
+    assert_eq!(history["revisions"][0]["comment"], "calm");
+    let unknown = site.run(&["rules", "rollback", "ffffffff"]).await;
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(lab.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_and_doctor_say_how_it_is() {
     let site = Site::new(&rule("1000")).await;
     let other = format!("127.0.0.1:{}", free_port());

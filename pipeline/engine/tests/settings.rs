@@ -6,7 +6,8 @@ use bus::layout::Layout;
 use bus::memory::{Faults, MemoryBus, WriteFault};
 use bus::{Head, Message, Outgoing, SharedBus, Stream};
 use engine::{
-    Applied, Engine, EngineError, InForce, apply_settings, current_settings, wait_in_force,
+    Applied, Engine, EngineError, InForce, apply_settings, current_settings, history, settings_at,
+    wait_in_force,
 };
 use stages::log::LogId;
 use stages::revision::{PART_BYTES, parts};
@@ -173,4 +174,32 @@ async fn what_no_bus_takes_is_refused_before_anything_is_stored() {
     let refused = apply_settings(&bus, &subjects(), &wordy).await;
     assert!(matches!(refused, Err(EngineError::SettingsTooLarge(_))), "{refused:?}");
     assert!(settings_messages(&memory, Stream::Desk, LogId::Desk).is_empty());
+}
+
+#[tokio::test]
+async fn every_revision_is_kept_and_found_again_whole() {
+    let (_, bus) = memory();
+    bus.ensure(1).await.unwrap();
+    assert_eq!(history(&bus, &subjects()).await.unwrap(), []);
+    let signed = |revision: &str, comment: &str, settings: Settings| Settings {
+        revision: revision.into(),
+        author: "anna".into(),
+        comment: comment.into(),
+        ..settings
+    };
+    let (few, many) = (signed("few", "calm", friday()), signed("many", "more", many_rules()));
+    let again = signed("few", "back", friday());
+    let mut places = Vec::new();
+    for settings in [&few, &many, &again] {
+        places.push(apply_settings(&bus, &subjects(), settings).await.unwrap().sequence());
+    }
+    let found = history(&bus, &subjects()).await.unwrap();
+    let told: Vec<(&str, &str)> =
+        found.iter().map(|it| (it.revision.as_str(), it.comment.as_str())).collect();
+    assert_eq!(told, [("few", "calm"), ("many", "more"), ("few", "back")]);
+    assert_eq!(found.iter().map(|it| it.sequence).collect::<Vec<_>>(), places);
+    let at = async |sequence| settings_at(&bus, &subjects(), sequence).await.unwrap();
+    assert_eq!(at(places[1]).await, Some(many));
+    assert_eq!(at(places[2]).await, Some(again));
+    assert_eq!(at(places[1] - 1).await, None, "a part is no revision");
 }

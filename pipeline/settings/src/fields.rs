@@ -271,6 +271,11 @@ impl<'a> Fields<'a> {
         Fields::open(self.node(name)?, self.report)
     }
 
+    /// Names asked for so far.
+    pub fn known(&self) -> Vec<&'static str> {
+        self.known.borrow().clone()
+    }
+
     /// Reports fields nobody asked for.
     pub fn finish(self) {
         let known = self.known.borrow();

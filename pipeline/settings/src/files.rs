@@ -91,6 +91,9 @@ fn collect(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Ve
         if name.starts_with(['_', '.']) {
             continue;
         }
+        if path.is_dir() && leads_back(layout, &path, report) {
+            continue;
+        }
         if path.is_dir() {
             collect(layout, &path, (depth - 1, report), found);
         } else if name.ends_with(".yaml") {
@@ -100,6 +103,21 @@ fn collect(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Ve
             found.push(path);
         }
     }
+}
+
+/// Whether a folder is a link to one that it lies in; the rules below it would be read again and again.
+fn leads_back(layout: &Layout, folder: &Path, report: &Report) -> bool {
+    let (Ok(real), Some(Ok(above))) =
+        (folder.canonicalize(), folder.parent().map(Path::canonicalize))
+    else {
+        return false;
+    };
+    if !folder.is_symlink() || !above.starts_with(&real) {
+        return false;
+    }
+    let message = "this link leads back to a folder it lies in";
+    report.error(&layout.place(folder), Kind::Cyclic, message, "remove the link");
+    true
 }
 
 /// The folders of all plans, sorted, with their names as they stand.

@@ -2,10 +2,7 @@
 
 /// The nearest of `known`, if it is near enough that a slip of the hand explains it: a third of the word's
 /// letters, at least two.
-pub(crate) fn nearest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer texts are no slips; the cap bounds the work, which grows with the product of the lengths.
     if written.len() > 100 {
         return None;

@@ -17,8 +17,11 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+mod defaults;
+mod diff;
 mod endpoint;
 mod environment;
+mod explain;
 mod fields;
 mod files;
 mod forms;
@@ -29,14 +32,20 @@ mod plan;
 mod problem;
 mod receivers;
 mod rule;
+mod schema;
 mod secret;
+mod suspect;
 mod yaml;
 
+pub use diff::{Change, Diff, Effect, Field, Kind as Part, Piece};
 pub use endpoint::{Endpoint, Endpoints, PAGER_DUTY_URL, WebhookUrl};
 pub use environment::{VARIABLES, Variable};
+pub use explain::explain;
 pub use files::Layout;
 pub use forms::is_plain_name;
+pub use hint::nearest;
 pub use load::{Loaded, load, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};
+pub use schema::{defaults_schema, rule_schema};
 pub use secret::{Secret, SecretError};

@@ -1,5 +1,6 @@
 //! Reads all files, checks what refers to what, and says everything that is wrong at once.
 
+use crate::defaults::Defaults;
 use crate::endpoint::Endpoints;
 use crate::environment;
 use crate::fields::{Said, short};
@@ -11,6 +12,7 @@ use crate::plan;
 use crate::problem::{Kind, Place, Problems, Report};
 use crate::receivers::Book;
 use crate::rule::{self, PlacedRule};
+use crate::suspect;
 use crate::yaml::{Node, Value};
 use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
@@ -51,8 +53,14 @@ pub fn load_with(
     let mut book = read_book(layout, &report);
     let plans = read_plans(layout, &report);
     let rules = read_rules(layout, &report);
+    let suspicions = Report::default();
+    suspect::look(&rules, &suspicions);
     let rules = connect(layout, rules, &plans, (&mut book, &report));
     let fallback_receiver = fallback(layout, &mut book, &report);
+    // Stand-ins for what is wrong would be suspected too.
+    if report.errors() == 0 {
+        report.add(suspicions);
+    }
     let (receivers, endpoints) = book.split();
     let problems = report.finish();
     let Some((ops, limits)) = ops.filter(|_| problems.errors() == 0) else {
@@ -143,8 +151,10 @@ fn read_plans(layout: &Layout, report: &Report) -> BTreeMap<String, Option<Plan>
 
 fn read_rules(layout: &Layout, report: &Report) -> Vec<PlacedRule> {
     let mut rules = Vec::new();
+    let mut defaults = Defaults::new(layout, report);
     for path in files::rule_files(layout, report) {
         if let Some(node) = files::read(layout, &path, report) {
+            let node = defaults.under(path.parent().unwrap_or(&layout.alerts), node);
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             rules.extend(rule::read(&node, &stem, report));
         }

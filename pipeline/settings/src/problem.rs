@@ -63,6 +63,8 @@ pub enum Kind {
     NotYaml,
     /// Nested too deeply, or too many values.
     TooComplex,
+    /// A folder that lies in itself.
+    Cyclic,
     /// An anchor, an alias or a merge key.
     Alias,
     /// Nothing in it.
@@ -89,6 +91,8 @@ pub enum Kind {
     Conflict,
     /// `recover` on the breaching side of the threshold.
     WrongSide,
+    /// A version of the files' form that this `ops` does not read.
+    UnknownSchema,
     /// A plan that does not exist.
     UnknownPlan,
     /// A receiver that does not exist.
@@ -111,6 +115,12 @@ pub enum Kind {
     NoVerify,
     /// Warning: a file that looks meant but is not read.
     NotRead,
+    /// Warning: a rule whose condition nothing can meet.
+    NeverFires,
+    /// Warning: a rule whose condition everything meets.
+    AlwaysFires,
+    /// Warning: two rules that do the same.
+    EqualRules,
 }
 
 /// One fault.
@@ -240,6 +250,17 @@ impl Report {
         self.found.borrow_mut().push(problem);
     }
 
+    /// Takes over what another one found.
+    pub fn add(&self, other: Self) {
+        self.found.borrow_mut().extend(other.found.into_inner());
+    }
+
+    /// How many stand in the way by now.
+    pub fn errors(&self) -> usize {
+        let found = self.found.borrow();
+        found.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
     /// How many problems there are by now.
     pub fn count(&self) -> usize {
         self.found.borrow().len()
@@ -248,7 +269,10 @@ impl Report {
     /// Everything found, in order.
     pub fn finish(self) -> Problems {
         let mut found = self.found.into_inner();
-        found.sort_by(|a, b| (&a.place, a.severity, a.kind).cmp(&(&b.place, b.severity, b.kind)));
+        let order = |it: &Problem| (it.place.clone(), it.severity, it.kind, it.message.clone());
+        found.sort_by_cached_key(order);
+        // What is wrong with a folder's defaults is found again with every rule of it.
+        found.dedup();
         Problems(found)
     }
 }

@@ -32,7 +32,8 @@
 //! repeat: 4h
 //! ```
 //!
-//! A file holds one rule, or several below `rules:`.
+//! A file holds one rule, or several below `rules:`; `schema: 1` may stand at its top. What is common to the rules of a
+//! folder stands in its `_defaults.yml` (`defaults`).
 
 mod action;
 mod condition;
@@ -58,6 +59,8 @@ const REPEAT: RangeInclusive<Span> = Span::from_secs(60)..=Span(30 * DAY.0);
 const REPEAT_DEFAULT: Span = Span::from_secs(4 * 3_600);
 /// Samples: more than a billion in a window is a slip.
 const SAMPLES: RangeInclusive<u64> = 1..=1_000_000_000;
+/// Version of the form of rule files.
+const SCHEMA: i64 = 1;
 /// Names become subject tokens of at most three bytes a byte; a subject stays below 1 KiB.
 const NAME_BYTES_MAX: usize = 200;
 const NO_DATA: [(&str, NoData); 3] =
@@ -69,6 +72,7 @@ pub(crate) struct PlacedRule {
     pub rule: Rule,
     pub place: Place,
     pub name_place: Place,
+    pub limit_place: Place,
     pub notify: Vec<Said>,
     pub plan: Option<Said>,
     pub unless: Option<Said>,
@@ -84,8 +88,10 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
     }
     let Some(fields) = Fields::open(node, report) else { return Vec::new() };
     if !fields.has("rules") {
+        schema(&fields);
         return one(fields, Some(stem)).into_iter().collect();
     }
+    schema(&fields);
     let rules = fields.node("rules");
     fields.finish();
     match rules.map(|node| (node, &node.value)) {
@@ -104,19 +110,26 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
 /// Reads one rule to its end, so that all its faults are noted, with stand-ins for what is wrong: the set is
 /// refused anyway, and what the rule refers to is checked too. `None` without a name to speak of it.
 fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
-    let (name, name_place) = name(&fields, stem);
-    let condition = condition::read(&fields);
+    let placed = said(&fields, stem);
+    fields.finish();
+    (!placed.rule.name.is_empty()).then_some(placed)
+}
+
+/// What a rule says, its unknown fields left aside.
+fn said(fields: &Fields<'_>, stem: Option<&str>) -> PlacedRule {
+    let (name, name_place) = name(fields, stem);
+    let condition = condition::read(fields);
     let window = condition.window;
-    let plan = action::plan(&fields);
-    let (guards, unless) = action::guards(&fields);
+    let plan = action::plan(fields);
+    let (guards, unless) = action::guards(fields);
     let (runbook, notify) = (fields.text("runbook"), fields.texts("notify").unwrap_or_default());
     // In whole milliseconds, as durations are written on the bus.
     let third = Span::from_millis(window.0 / 3_000_000);
     let times = |count: i64| Span(window.0.saturating_mul(count));
     let rule = Rule {
         name: name.unwrap_or_default(),
-        metric: metric(&fields),
-        group_by: group_by(&fields),
+        metric: metric(fields),
+        group_by: group_by(fields),
         stat: condition.stat,
         compare: condition.compare,
         threshold: condition.threshold,
@@ -135,7 +148,7 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
         flap_window: fields
             .span("flap_window", LONG_WAIT)
             .unwrap_or(times(20).max(Span::from_secs(3_600))),
-        severity: severity(&fields),
+        severity: severity(fields),
         unit: fields.text("unit").map(|said| said.text),
         action: plan.as_ref().map(|said| Action::Rollback(said.text.clone())),
         action_min_samples: fields.whole("action_min_samples", SAMPLES).unwrap_or(10),
@@ -148,9 +161,66 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
         annotations: fields.text_map("annotations", |_, _, _| {}),
     };
     let place = fields.place.clone();
-    fields.finish();
-    let placed = PlacedRule { rule, place, name_place, notify, plan, unless, runbook };
-    (!placed.rule.name.is_empty()).then_some(placed)
+    let limit_place =
+        fields.place_of(if fields.has("share") { "share" } else { "threshold" }).clone();
+    PlacedRule { rule, place, name_place, limit_place, notify, plan, unless, runbook }
+}
+
+/// The version of the files' form, where one is said: 1, the only one there is.
+pub(crate) fn schema(fields: &Fields<'_>) {
+    let Some(node) = fields.node("schema") else { return };
+    if node.value != Value::Whole(SCHEMA) {
+        let message = "this version of the files is not known";
+        let remedy = format!("write schema: {SCHEMA}, or use the `ops` that reads it");
+        fields.report.error(&node.place, Kind::UnknownSchema, message, remedy);
+    }
+}
+
+/// Names of all fields of a rule.
+pub(crate) fn field_names() -> Vec<&'static str> {
+    let nobody = Report::default();
+    let node = Node { place: Place::file("-"), value: Value::Map(Vec::new()) };
+    let names = Fields::open(&node, &nobody).map(|fields| {
+        said(&fields, Some("-"));
+        fields.known()
+    });
+    names.unwrap_or_default()
+}
+
+/// Notes what is wrong with the defaults of a folder by themselves, whether or not a rule uses them.
+pub(crate) fn try_defaults(entries: &[(Node, Node)], report: &Report) {
+    let says = |name: &str| {
+        entries.iter().find(|(key, _)| key.value == Value::Text(name.to_owned())).map(|it| &it.1)
+    };
+    let shares = matches!(says("stat").map(|stat| &stat.value),
+        Some(Value::Text(stat)) if stat == "above" || stat == "below");
+    // What is judged together with something that only a rule says is judged there.
+    let alone = |name: &str| match name {
+        "recover" => says("threshold").is_some() && says("compare").is_some() && !shares,
+        "stat" | "share" => shares == says("share").is_some(),
+        _ => true,
+    };
+    let key = |name: &str| Node { place: Place::file("-"), value: Value::Text(name.to_owned()) };
+    let stand_in = |name: &str, value: Value| (key(name), Node { value, ..key(name) });
+    let mut all: Vec<(Node, Node)> = entries
+        .iter()
+        .filter(|(key, _)| matches!(&key.value, Value::Text(name) if alone(name)))
+        .cloned()
+        .collect();
+    all.push(stand_in("metric", Value::Text("m".into())));
+    for (name, value) in [
+        ("threshold", Value::Whole(0)),
+        ("window", Value::Text("1m".into())),
+        ("action", Value::Text("ROLLBACK:P".into())),
+    ] {
+        if says(name).is_none() {
+            all.push(stand_in(name, value));
+        }
+    }
+    let node = Node { place: Place::file("-"), value: Value::Map(all) };
+    if let Some(fields) = Fields::open(&node, report) {
+        said(&fields, Some("-"));
+    }
 }
 
 /// The rule's name and where it is said; a rule of a list must have one.

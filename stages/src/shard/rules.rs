@@ -21,9 +21,12 @@ use std::sync::Arc;
 
 /// What an edit of a rule means for its alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edit {
+pub enum Edit {
+    /// Nothing that judges: panes and alerts stay.
     Text,
+    /// Panes stay, and so does what fires.
     Clocks,
+    /// Panes begin anew; what fires goes on where its group still exists.
     Panes,
 }
 
@@ -207,7 +210,8 @@ impl Shard {
     }
 }
 
-fn compare(before: &Rule, after: &Rule) -> Edit {
+/// What kind of edit lies between two rules of one name and one metric.
+pub fn compare(before: &Rule, after: &Rule) -> Edit {
     if sorted(&before.group_by) != sorted(&after.group_by)
         || before.stat != after.stat
         || before.window != after.window

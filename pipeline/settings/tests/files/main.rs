@@ -1,5 +1,9 @@
 //! Folders of files in, settings or problems out.
 
 mod bad_input;
+mod defaults;
+mod diff;
+mod explain;
 mod folder;
 mod good_input;
+mod suspect;

@@ -1,0 +1,115 @@
+//! A rule in plain English: when it fires, when it is over, what no data means, who is told, what runs.
+//!
+//! One paragraph a rule, made from what is meant and never from the file, so that defaults are said like
+//! everything else. Each sentence is a function of its own: what a rule does not say leaves its sentence out.
+
+mod action;
+mod condition;
+
+use stages::settings::{NoData, Rule, Settings};
+use stages::time::Span;
+
+/// The paragraph of `rule`, one of `settings`.
+pub fn explain(rule: &Rule, settings: &Settings) -> String {
+    let sentences = [
+        Some(condition::fires(rule)),
+        condition::over(rule),
+        groups(rule),
+        enough(rule),
+        no_data(rule),
+        flaps(rule),
+        Some(told(rule, settings)),
+        Some(runbook(rule)),
+        Some(action::action(rule, settings)),
+    ];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// `1 sample`, `3 samples`.
+fn count(number: u64, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+fn groups(rule: &Rule) -> Option<String> {
+    let each = match rule.group_by.as_slice() {
+        [] => return None,
+        [one] => one.clone(),
+        several => format!("combination of {}", list(several)),
+    };
+    Some(format!("Each {each} has an alert of its own."))
+}
+
+fn enough(rule: &Rule) -> Option<String> {
+    (rule.absent.is_none() && rule.min_samples > 1).then(|| {
+        format!(
+            "With fewer than {} in the window it decides nothing.",
+            count(rule.min_samples, "sample")
+        )
+    })
+}
+
+fn no_data(rule: &Rule) -> Option<String> {
+    if rule.absent.is_some() {
+        return None;
+    }
+    let empty = match rule.no_data {
+        NoData::Keep => format!(
+            "If no data comes for {}, nothing changes: a firing alert stays as it is for {}, then says that it has no \
+             data",
+            rule.window, rule.keep_max
+        ),
+        NoData::Alert => format!("If no data comes for {}, that counts as a breach", rule.window),
+        NoData::Ok => format!("If no data comes for {}, that counts as fine", rule.window),
+    };
+    let tolerance = rule.gap_tolerance;
+    let gap = match (rule.hold, tolerance) {
+        (Span::ZERO, _) => String::new(),
+        (_, Span::ZERO) => "; a gap starts the wait anew".to_owned(),
+        _ => format!(
+            "; a gap of up to {tolerance} pauses the wait before firing, a longer one ends it"
+        ),
+    };
+    Some(format!("{empty}{gap}."))
+}
+
+fn flaps(rule: &Rule) -> Option<String> {
+    let times = stages::track::FLAP_FIRINGS;
+    Some(format!(
+        "{times} firings within {} are flapping: it is told once and nothing runs by itself until it is quiet.",
+        rule.flap_window
+    ))
+}
+
+fn told(rule: &Rule, settings: &Settings) -> String {
+    let severity = &rule.severity;
+    if rule.notify.is_empty() {
+        return format!("Its severity is {severity}, and it tells nobody.");
+    }
+    let mut text = format!("Its severity is {severity}, and it tells {}", list(&rule.notify));
+    if rule.repeat > Span::ZERO {
+        text.push_str(&format!(", again every {} while it is open", rule.repeat));
+    }
+    if let Some(fallback) = &settings.fallback_receiver
+        && !rule.notify.contains(fallback)
+    {
+        text.push_str(&format!("; {fallback} stands in where no message gets through"));
+    }
+    text.push('.');
+    text
+}
+
+fn runbook(rule: &Rule) -> String {
+    match &rule.runbook {
+        Some(runbook) => format!("What to do is described in {runbook}."),
+        None => "What to do is described nowhere.".to_owned(),
+    }
+}
