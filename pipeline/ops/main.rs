@@ -21,6 +21,7 @@ mod restore;
 mod rules;
 mod shard;
 mod signals;
+mod unit_tests;
 mod up;
 
 use clap::{CommandFactory, Parser};

@@ -2,7 +2,7 @@
 
 use crate::cli::{Folders, Format, RulesCommand, UpOptions};
 use crate::exit::{Failure, Kind};
-use crate::{connect, http, load};
+use crate::{connect, http, load, unit_tests};
 use engine::InForce;
 use serde_json::{Value, json};
 use settings::Problems;
@@ -11,6 +11,7 @@ use settings::Problems;
 pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
     match command {
         RulesCommand::Check(folders) => check(&folders, format),
+        RulesCommand::Test(options) => unit_tests::run(&options, format),
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
         }

@@ -17,6 +17,7 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+pub mod cases;
 mod endpoint;
 mod environment;
 mod fields;
