@@ -31,10 +31,11 @@ test: setup-test ## set everything up and run every test
 	$(CARGO) build --bin ops
 	OPS_BIN=$(CURDIR)/target/debug/ops .tools/venv/bin/python clients/python/run_tests.py
 
-check: ## the inner loop: formats, lints and the pure tests
+check: ## the inner loop: formats, lints, the pure tests and those of the rules
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --lib --bins -- -D warnings
 	$(CARGO) test -p stages -p settings --lib
+	$(CARGO) test -p trial
 
 lint: setup-lab ## what CI refuses; tests may unwrap and read files
 	$(CARGO) fmt --all --check

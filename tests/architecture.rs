@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each of our crates and the crates of ours it may depend on.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("stages", &[]),
     ("bus", &["stages"]),
     ("settings", &["stages"]),
@@ -15,9 +15,20 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("notify", &["bus", "settings", "stages"]),
     ("rollback", &["bus", "settings", "stages"]),
     ("board", &["bus", "settings", "stages"]),
+    ("trial", &["bus", "settings", "stages"]),
     (
         "hms-ops",
-        &["board", "bus", "collector", "engine", "notify", "rollback", "settings", "stages"],
+        &[
+            "board",
+            "bus",
+            "collector",
+            "engine",
+            "notify",
+            "rollback",
+            "settings",
+            "stages",
+            "trial",
+        ],
     ),
 ];
 

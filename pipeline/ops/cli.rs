@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[command(name = "ops", version, about, max_term_width = 100)]
 #[command(after_help = "Exit codes: 1 failed, 2 usage, 3 settings refused, 4 bus not reachable, \
     5 bus refuses the credentials, 6 address taken or not allowed, 7 data folder, 8 stream configured \
-    differently, 9 unhealthy.")]
+    differently, 9 unhealthy, or rules other than tested.")]
 pub struct Cli {
     /// How results and errors are written.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -158,6 +158,8 @@ pub enum RulesCommand {
         #[command(flatten)]
         folders: Folders,
     },
+    /// Play the tests beside the rules (`*.test.yml`), offline, and say what differs from what they expect
+    Test(TestOptions),
     /// Make the settings of the folders the ones in force
     Apply {
         /// Where they are, and which bus.
@@ -288,6 +290,19 @@ pub struct KeysOptions {
     /// First tokens of all subjects, as bus.prefix in config/ops.yml.
     #[arg(long, default_value = "ops")]
     pub prefix: String,
+}
+
+/// Which tests of rules.
+#[derive(Args, Debug)]
+pub struct TestOptions {
+    /// Files, and folders with `*.test.yml` in them [default: the folder of the rules].
+    pub paths: Vec<PathBuf>,
+    /// File to write the results to as JUnit XML, for build servers.
+    #[arg(long)]
+    pub junit: Option<PathBuf>,
+    /// Where the rules are, and whom they tell.
+    #[command(flatten)]
+    pub folders: Folders,
 }
 
 /// Where the files are that people edit.

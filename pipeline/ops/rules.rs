@@ -3,6 +3,7 @@
 mod diff;
 mod explain;
 mod past;
+mod unit_tests;
 
 use crate::cli::{Folders, Format, RulesCommand, UpOptions};
 use crate::connect::{self, Connection};
@@ -21,6 +22,7 @@ pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
             let rules = folder.unwrap_or_else(|| folders.rules.clone());
             explain::run(&Folders { rules, ..folders }, rule.as_deref(), format)
         }
+        RulesCommand::Test(options) => unit_tests::run(&options, format),
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
         }

@@ -29,6 +29,7 @@ pub mod settings;
 pub mod shard;
 pub mod stop;
 pub mod subject;
+pub mod ticks;
 pub mod time;
 mod timely_adapter;
 pub mod track;

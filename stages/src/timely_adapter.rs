@@ -212,7 +212,7 @@ pub fn is_guarded() -> bool {
 }
 
 /// Runs a stage's work on one log; a panic becomes its text.
-pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(false);

@@ -7,12 +7,12 @@ use crate::commit::Fed;
 use crate::health::Register;
 use crate::readers::{Begin, Readers};
 use crate::rounds::ToRounds;
-use crate::ticks::Ticks;
 use bus::{Message, Outgoing, SharedBus, Stream};
 use bytes::Bytes;
 use stages::log::{Entry, EntryKind, LogId, Step, Stepper};
 use stages::subject::Subjects;
-use stages::time::Time;
+use stages::ticks::Ticks;
+use stages::time::{Span, Time};
 use stages::wire::{DataGap, SCHEMA};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub(crate) struct Feeding {
 /// Feeds the logs of one stream.
 pub(crate) struct Feeder {
     with: Feeding,
+    /// Where its clock is zero.
+    began: Instant,
     lines: BTreeMap<LogId, Line>,
     readers: Option<Readers>,
     /// One reader reads all of the stream: a jump in it is a hole.
@@ -93,14 +95,14 @@ struct Line {
 }
 
 impl Line {
-    fn new(owned: Owned, tick_every: Duration) -> Self {
+    fn new(owned: Owned, at: Time, tick_every: Span) -> Self {
         let Owned { log, fence, after, now, skipped } = owned;
         Self {
             fence,
             skipped,
             stepper: Stepper::new(log, now),
             seen: after,
-            ticks: Ticks::new(now, Instant::now(), tick_every),
+            ticks: Ticks::new(now, at, tick_every),
             settings: None,
             lost: None,
             bytes: 0,
@@ -142,7 +144,7 @@ impl Feeder {
         let shard_prefix = with.subjects.of("log.");
         let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
         let (lines, readers, whole, expected) = (BTreeMap::new(), None, false, None);
-        Self { with, lines, readers, whole, expected, room, shard_prefix }
+        Self { with, began: Instant::now(), lines, readers, whole, expected, room, shard_prefix }
     }
 
     /// Runs until nobody gives orders any more.
@@ -156,9 +158,14 @@ impl Feeder {
                     self.obey(order).await;
                 }
                 Some(fetched) = next(&mut self.readers) => self.take(fetched).await,
-                () = at(owed) => self.tick(),
+                () = at(owed.map(|owed| self.began + owed.since(Time(0)).as_std())) => self.tick(),
             }
         }
+    }
+
+    /// Its own time, by which ticks are owed.
+    fn clock(&self) -> Time {
+        Time(0).plus(span(self.began.elapsed()))
     }
 
     async fn obey(&mut self, first: ToFeeder) {
@@ -167,7 +174,8 @@ impl Feeder {
             match order {
                 ToFeeder::Own(owned) => {
                     changed = true;
-                    self.lines.insert(owned.log, Line::new(owned, self.with.tick_every));
+                    let every = span(self.with.tick_every);
+                    self.lines.insert(owned.log, Line::new(owned, self.clock(), every));
                 }
                 ToFeeder::Drop(log) => changed |= self.lines.remove(&log).is_some(),
                 ToFeeder::Due(log, due) => {
@@ -237,7 +245,7 @@ impl Feeder {
             }
         }
         self.with.register.read(self.with.stream == Stream::Desk, last);
-        let at = Instant::now();
+        let at = self.clock();
         for (log, line) in &mut self.lines {
             let (content, tick) = std::mem::take(&mut line.met);
             if content || tick {
@@ -300,7 +308,7 @@ impl Feeder {
 
     /// Sends the ticks that are owed. One that gets lost is owed again a second later.
     fn tick(&mut self) {
-        let now = Instant::now();
+        let now = self.clock();
         for (log, line) in self.lines.iter_mut().filter(|(_, line)| line.ticks.owed() <= now) {
             line.ticks.sent(now);
             self.with.register.log(*log, |health| health.ticks += 1);
@@ -320,6 +328,10 @@ async fn next(readers: &mut Option<Readers>) -> Option<Vec<Message>> {
         Some(readers) => readers.next().await,
         None => std::future::pending().await,
     }
+}
+
+fn span(length: Duration) -> Span {
+    Span(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
 }
 
 async fn at(owed: Option<Instant>) {

@@ -45,7 +45,6 @@ mod share;
 mod skip;
 mod snapshot;
 mod standstill;
-mod ticks;
 mod whole;
 mod withdraw;
 

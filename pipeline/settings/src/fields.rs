@@ -117,6 +117,27 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The values of a list; none where there is no such field.
+    pub fn nodes(&self, name: &'static str) -> &'a [Node] {
+        let Some(node) = self.node(name) else { return &[] };
+        let Value::List(items) = &node.value else {
+            self.wrong_type(name, node, "write a list, a - before each");
+            return &[];
+        };
+        items
+    }
+
+    /// A text of words, where a lone number is a word, too.
+    pub fn words(&self, name: &'static str) -> Option<Said> {
+        let node = self.node(name)?;
+        let text = match &node.value {
+            Value::Whole(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            _ => return self.text(name),
+        };
+        Some(Said { place: node.place.clone(), text })
+    }
+
     /// One text or a list of texts.
     pub fn texts(&self, name: &'static str) -> Option<Vec<Said>> {
         let node = self.node(name)?;

@@ -79,6 +79,44 @@ pub(crate) fn rule_files(layout: &Layout, report: &Report) -> Vec<PathBuf> {
     found
 }
 
+/// The tests of rules among `paths` and in the folders among them, sorted.
+pub(crate) fn test_files(layout: &Layout, paths: &[PathBuf], report: &Report) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            collect_tests(layout, path, (DEPTH_MAX, report), &mut found);
+        } else if path.exists() {
+            found.push(path.clone());
+        } else {
+            let remedy = "name a file or a folder of them";
+            report.error(&layout.place(path), Kind::Unreadable, "is not there", remedy);
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn collect_tests(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Vec<PathBuf>) {
+    let (depth, report) = how;
+    if depth == 0 || found.len() > FILES_MAX {
+        let message = format!("folders nested deeper than {DEPTH_MAX}, or too many files");
+        report.error(&layout.place(folder), Kind::TooComplex, message, "look for a loop of links");
+        return;
+    }
+    for path in entries(layout, folder, report) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        if path.is_dir() {
+            collect_tests(layout, &path, (depth - 1, report), found);
+        } else if name.ends_with(".test.yml") {
+            found.push(path);
+        }
+    }
+}
+
 fn collect(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Vec<PathBuf>) {
     let (depth, report) = how;
     if depth == 0 || found.len() > FILES_MAX {

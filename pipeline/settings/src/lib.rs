@@ -17,6 +17,7 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+pub mod cases;
 mod defaults;
 mod diff;
 mod endpoint;

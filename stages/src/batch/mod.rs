@@ -30,12 +30,14 @@
 
 mod build;
 mod cache;
+mod frame;
 mod read;
 pub(crate) mod varint;
 
 pub(crate) use build::write_table;
 pub use build::{BatchBuilder, Sample};
 pub use cache::TableCache;
+pub use frame::Frame;
 pub use read::{Batch, Block, Row, Section, Table};
 
 /// First bytes of every batch.

@@ -24,7 +24,7 @@ use gather::Gather;
 use shards::Shards;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use crate::timely_adapter::{Seat, is_guarded};
+pub use crate::timely_adapter::{Seat, guard, is_guarded};
 
 /// Most workers a dataflow may have: the number of slices a shard's metrics fall into.
 pub const WORKERS_MAX: usize = 8;

@@ -1,26 +1,28 @@
-//! When the owner owes a log a tick. The wall clock decides only when to append one; what it means is in the log.
+//! When the owner owes a log a tick. Its own clock decides only when to append one; what it means is in the log.
+//!
+//! That clock is given: any that goes evenly, for the engine the time since it began, for a trial the virtual time.
 //!
 //! A shard that was quiet gets one at once with its first entry, so that an isolated bad sample alerts within
 //! milliseconds. While entries come, the next one beyond the boundary ends the step; only when none comes does the
 //! owner end it. A tick lets due instants pass, and a silent log gets one every few seconds.
 
-use stages::log::{STEP, Stepper};
-use stages::time::Time;
-use std::time::Duration;
-use tokio::time::Instant;
+use crate::log::{STEP, Stepper};
+use crate::time::{Span, Time};
 
 /// A tick that was sent and did not come back within this is thought lost.
-const LOST_AFTER: Duration = Duration::from_secs(1);
+const LOST_AFTER: Span = Span::from_secs(1);
+/// A silent log gets a tick this often.
+pub const QUIET: Span = Span::from_secs(5);
 
 /// When one log is owed its next tick.
 #[derive(Debug)]
-pub(crate) struct Ticks {
+pub struct Ticks {
     /// A silent log gets a tick this often.
-    every: Duration,
+    every: Span,
     /// When the newest entry was read, and log time then.
-    read: (Instant, Time),
+    read: (Time, Time),
     /// When the newest entry with content was read; none yet counts as busy, it may be an old log read fast.
-    content: Instant,
+    content: Time,
     /// The open step was begun by the first entry after a silence.
     woken: bool,
     /// Log time at which the open step ends by itself.
@@ -28,24 +30,25 @@ pub(crate) struct Ticks {
     /// Next due instant, as the stages said it last.
     due: Option<Time>,
     /// A tick that has not come back yet.
-    sent: Option<Instant>,
+    sent: Option<Time>,
 }
 
 impl Ticks {
-    pub fn new(now: Time, at: Instant, every: Duration) -> Self {
+    /// A log whose log time is `now` when its owner's clock says `at`.
+    pub fn new(now: Time, at: Time, every: Span) -> Self {
         let read = (at, now);
         Self { every, read, content: at, woken: false, boundary: None, due: None, sent: None }
     }
 
     /// Entries were read at `at` and pushed into `stepper`: were there any with content, any ticks?
-    pub fn entries(&mut self, stepper: &Stepper, at: Instant, content: bool, tick: bool) {
+    pub fn entries(&mut self, stepper: &Stepper, at: Time, content: bool, tick: bool) {
         if tick {
             self.sent = None;
         }
         let boundary = stepper.is_open().then(|| stepper.boundary());
         if content {
-            let silence = at.duration_since(self.content);
-            self.woken = boundary != self.boundary && silence > STEP.as_std();
+            let silence = at.since(self.content);
+            self.woken = boundary != self.boundary && silence > STEP;
             self.content = at;
         }
         self.boundary = boundary;
@@ -58,16 +61,16 @@ impl Ticks {
     }
 
     /// A tick was sent.
-    pub fn sent(&mut self, at: Instant) {
+    pub fn sent(&mut self, at: Time) {
         self.sent = Some(at);
         self.woken = false;
     }
 
     /// When the next tick is owed.
-    pub fn owed(&self) -> Instant {
+    pub fn owed(&self) -> Time {
         let (at, now) = self.read;
-        let after = |time: Time| at + time.since(now).as_std();
-        let mut owed = at + self.every;
+        let after = |time: Time| at.plus(time.since(now));
+        let mut owed = at.plus(self.every);
         if let Some(boundary) = self.boundary {
             owed = owed.min(if self.woken { at } else { after(boundary) });
         }
@@ -76,7 +79,7 @@ impl Ticks {
             owed = owed.min(after(due));
         }
         match self.sent {
-            Some(sent) => owed.max(sent + LOST_AFTER),
+            Some(sent) => owed.max(sent.plus(LOST_AFTER)),
             None => owed,
         }
     }
@@ -85,26 +88,19 @@ impl Ticks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Entry, EntryKind, LogId};
     use bytes::Bytes;
-    use stages::log::{Entry, EntryKind, LogId};
 
     struct Log {
         stepper: Stepper,
         ticks: Ticks,
-        start: Instant,
         sequence: u64,
     }
 
     impl Log {
         fn new() -> Self {
-            let start = Instant::now();
             let stepper = Stepper::new(LogId::Shard(0), Time(0));
-            Self {
-                stepper,
-                ticks: Ticks::new(Time(0), start, Duration::from_secs(5)),
-                start,
-                sequence: 0,
-            }
+            Self { stepper, ticks: Ticks::new(Time(0), Time(0), QUIET), sequence: 0 }
         }
 
         fn entry(&mut self, millis: i64, kind: EntryKind) {
@@ -113,12 +109,11 @@ mod tests {
             let time = Time::from_millis(millis);
             let entry = Entry { sequence: self.sequence, time, kind, payload: Bytes::new() };
             self.stepper.push(entry, &mut Vec::new());
-            let at = self.start + Duration::from_millis(millis as u64);
-            self.ticks.entries(&self.stepper, at, !tick, tick);
+            self.ticks.entries(&self.stepper, time, !tick, tick);
         }
 
-        fn owed_ms(&self) -> u128 {
-            self.ticks.owed().duration_since(self.start).as_millis()
+        fn owed_ms(&self) -> i64 {
+            self.ticks.owed().as_millis()
         }
     }
 
@@ -128,7 +123,7 @@ mod tests {
         assert_eq!(log.owed_ms(), 5_000);
         log.entry(1_010, EntryKind::Batch);
         assert_eq!(log.owed_ms(), 1_010);
-        log.ticks.sent(log.start + Duration::from_millis(1_010));
+        log.ticks.sent(Time::from_millis(1_010));
         log.entry(1_012, EntryKind::Tick);
         assert_eq!(log.owed_ms(), 6_012);
     }
@@ -160,7 +155,7 @@ mod tests {
     fn a_tick_on_its_way_is_not_sent_again_until_it_is_thought_lost() {
         let mut log = Log::new();
         log.entry(1_010, EntryKind::Batch);
-        log.ticks.sent(log.start + Duration::from_millis(1_010));
+        log.ticks.sent(Time::from_millis(1_010));
         log.entry(1_020, EntryKind::Batch);
         assert_eq!(log.owed_ms(), 2_010);
     }
