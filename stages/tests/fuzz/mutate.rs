@@ -77,8 +77,10 @@ pub struct Target {
     /// Right ones, to begin with.
     pub corpus: Vec<Vec<u8>>,
     /// Takes them.
-    pub take: Box<dyn FnMut(&[u8])>,
+    pub take: Box<Take>,
 }
+
+type Take = dyn FnMut(&[u8]);
 
 impl Target {
     pub fn new(
