@@ -51,6 +51,7 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
+        matchers: Vec::new(),
         group_by: Vec::new(),
         stat,
         compare: Compare::Greater,

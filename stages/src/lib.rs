@@ -17,6 +17,7 @@ pub mod histogram;
 pub mod judge;
 pub mod level;
 pub mod log;
+pub mod matcher;
 pub mod number;
 pub mod output;
 pub mod pane;

@@ -3,6 +3,7 @@
 //! This is the shape that enters the logs, as JSON. What people write (YAML) and how it becomes this is
 //! the business of the `settings` crate. Durations are filled in there, so no default hides in a stage.
 
+use crate::matcher::Matcher;
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct Rule {
     pub name: String,
     /// The metric it watches.
     pub metric: String,
+    /// Which series of the metric it looks at, sorted; empty: all.
+    #[serde(rename = "where", default, skip_serializing_if = "Vec::is_empty")]
+    pub matchers: Vec<Matcher>,
     /// Labels that make one alert each; empty: one alert over all series.
     pub group_by: Vec<String>,
     /// What is computed over the window.

@@ -207,6 +207,7 @@ fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
         "no_data": (["keep", "alert", "ok"][dice.roll(3) as usize]),
         "group_by": ([json!([]), json!(["pod"]), json!(["pod", "zone"])][dice.roll(3) as usize]),
     });
+    fields["where"] = random_matchers(dice);
     if dice.roll(2) == 0 {
         fields["for"] = hold;
     }
@@ -221,6 +222,21 @@ fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
         fields["action_min_samples"] = json!(1 + dice.roll(12));
     }
     rule(name, &fields)
+}
+
+/// Often none: most rules look at the whole metric.
+fn random_matchers(dice: &mut Dice) -> Value {
+    let matcher =
+        |label: &str, op: &str, value: &str| json!({ "label": label, "op": op, "value": value });
+    match dice.roll(12) {
+        0 => json!([matcher("pod", "=", "1")]),
+        1 => json!([matcher("pod", "!=", "0")]),
+        2 => json!([matcher("pod", "=~", "0|2")]),
+        3 => json!([matcher("zone", "=~", "a|")]),
+        4 => json!([matcher("zone", "!~", "b|c"), matcher("pod", "!=", "2")]),
+        5 => json!([matcher("nobody", "=", ""), matcher("zone", "!=", "")]),
+        _ => json!([]),
+    }
 }
 
 fn random_sample(

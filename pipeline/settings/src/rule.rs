@@ -21,6 +21,8 @@
 //! flap_window: 1h                  # max(1h, 20 windows)
 //! severity: critical
 //! group_by: [service, region]
+//! where: {service: courts}         # only series with these labels; or, as in Prometheus, text or a list of texts:
+//!                                  #   where: 'service="courts", region!~"eu-.*"'    (= != =~ !~, whole values)
 //! unit: ms                         # read off the metric's name
 //! labels: {team: courts}
 //! annotations: {summary: "The county API is slow"}
@@ -37,6 +39,7 @@
 
 mod action;
 mod condition;
+mod matchers;
 
 use crate::fields::{Fields, Said, short};
 use crate::forms::is_plain_name;
@@ -129,6 +132,7 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> PlacedRule {
     let rule = Rule {
         name: name.unwrap_or_default(),
         metric: metric(fields),
+        matchers: matchers::read(fields),
         group_by: group_by(fields),
         stat: condition.stat,
         compare: condition.compare,

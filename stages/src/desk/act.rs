@@ -7,6 +7,7 @@ use crate::desk::incident::Incident;
 use crate::desk::rollback::Happening;
 use crate::desk::state::{Alert, State};
 use crate::judge::enough_to_act;
+use crate::matcher::Operator;
 use crate::series::Labels;
 use crate::settings::{Action, Plan, Rule};
 use crate::time::{Span, Time};
@@ -151,9 +152,12 @@ pub fn plan(state: &State, name: &str) -> Option<Arc<Plan>> {
     state.settings.plans.iter().find(|plan| plan.name == name).cloned()
 }
 
-/// Labels a silence is held against: those of rule and group, and `rule`, `severity`, `metric`.
+/// Labels a silence is held against: those of rule and group, those that every series the rule looks at has by its
+/// `where`, and `rule`, `severity`, `metric`.
 pub fn labels(rule: &Rule, group: &Labels) -> Labels {
-    let mut labels = rule.labels.clone();
+    let known = rule.matchers.iter().filter(|it| it.op == Operator::Equal && !it.value.is_empty());
+    let mut labels: Labels = known.map(|it| (it.label.clone(), it.value.clone())).collect();
+    labels.extend(rule.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
     labels.extend(group.iter().map(|(name, value)| (name.clone(), value.clone())));
     for (name, value) in
         [("rule", &rule.name), ("severity", &rule.severity), ("metric", &rule.metric)]

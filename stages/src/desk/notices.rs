@@ -132,6 +132,7 @@ pub(super) fn no_rule(name: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: String::new(),
+        matchers: Vec::new(),
         group_by: Vec::new(),
         stat: Stat::Mean,
         compare: Compare::Greater,

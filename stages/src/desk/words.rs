@@ -1,5 +1,6 @@
 //! The sentences of the desk: lines of pages, reasons in words. Numbers are [`crate::number`]'s.
 
+use crate::matcher::{Matcher, Operator};
 use crate::number::{plain, with_unit};
 use crate::series::Labels;
 use crate::settings::{Rule, Stat};
@@ -10,12 +11,17 @@ use std::collections::BTreeMap;
 /// Longest group of labels on a line of a page; a mail's subject and a phone's screen end there.
 const GROUP_CHARS_MAX: usize = 120;
 
-/// What a page is about: `county_api_ms` or `county_api_ms{region=eu}`.
+/// What a page is about: `county_api_ms`, `county_api_ms{region=eu}` or `county_api_ms{code=~5..,region=eu}`.
 pub fn subject(rule: &Rule, group: &Labels) -> String {
-    if group.is_empty() {
+    // What the group says already is not said twice.
+    let said = |it: &&Matcher| it.op != Operator::Equal || !group.contains_key(&it.label);
+    let matchers = rule.matchers.iter().filter(said);
+    let matchers = matchers.map(|it| format!("{}{}{}", it.label, it.op.sign(), it.value));
+    let labels = group.iter().map(|(name, value)| format!("{name}={value}"));
+    let pairs: Vec<String> = matchers.chain(labels).collect();
+    if pairs.is_empty() {
         return rule.metric.clone();
     }
-    let pairs: Vec<String> = group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut text = pairs.join(",");
     if let Some((end, _)) = text.char_indices().nth(GROUP_CHARS_MAX) {
         text.truncate(end);
@@ -181,5 +187,15 @@ mod tests {
             };
             assert_eq!(breach(&rule, &Labels::new(), &evidence(Some(value))), line);
         }
+    }
+
+    #[test]
+    fn a_page_says_which_series_are_meant() {
+        let matchers = crate::matcher::parse(r#"region="eu", code=~"5..""#).unwrap();
+        let metric = "web_ms".to_owned();
+        let rule = Rule { metric, matchers, ..crate::desk::notices::no_rule("web") };
+        assert_eq!(subject(&rule, &Labels::new()), "web_ms{region=eu,code=~5..}");
+        let group = Labels::from([("region".into(), "eu".into())]);
+        assert_eq!(subject(&rule, &group), "web_ms{code=~5..,region=eu}");
     }
 }

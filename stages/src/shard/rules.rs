@@ -4,13 +4,14 @@
 //! |------------------------------------------------|--------------|--------------------------------------------|
 //! | texts, receivers, action, severity             | kept         | kept                                       |
 //! | threshold, `for`, `recover`, other clocks      | kept         | kept, firing ones are said again           |
-//! | `group_by`, `stat`, `window`                   | from here on | firing ones go on where the group exists   |
+//! | `where`, `group_by`, `stat`, `window`          | from here on | firing ones go on where the group exists   |
 //! | `metric`                                       | from here on | end: another metric may be another shard's |
 //! | the rule is gone                               | dropped      | end as `rule_removed`                      |
 
 use super::Shard;
-use super::metric::{ViewKey, group_text, sorted};
+use super::metric::{ViewKey, filter, group_text, sorted};
 use crate::log::Entry;
+use crate::matcher::Filter;
 use crate::revision::Taken;
 use crate::settings::{Rule, Settings};
 use crate::time::Time;
@@ -111,7 +112,7 @@ impl Shard {
                     self.happen_to_rule(metric, &rule.name, now, |_| Event::Change);
                 }
                 Some(Edit::Panes) => {
-                    let texts = self.group_texts(metric, &sorted(&rule.group_by));
+                    let texts = self.group_texts(metric, rule);
                     self.happen_to_rule(metric, &rule.name, now, |text| {
                         let stays = texts.contains(text);
                         if stays { Event::Rebase } else { Event::Close(Closing::RuleChanged) }
@@ -191,11 +192,12 @@ impl Shard {
         }
     }
 
-    /// The groups a metric's series fall into by these labels.
-    fn group_texts(&self, metric: u32, group_by: &[String]) -> BTreeSet<Box<str>> {
-        let keys = self.metrics[metric].series.keys();
+    /// The groups the series of a metric that a rule looks at fall into.
+    fn group_texts(&self, metric: u32, rule: &Rule) -> BTreeSet<Box<str>> {
+        let (group_by, filter) = (sorted(&rule.group_by), filter(&rule.matchers));
+        let keys = self.metrics[metric].series.keys().filter(|key| filter.takes_key(key));
         let whole = group_by.is_empty().then(Box::default);
-        keys.map(|key| group_text(key, group_by)).chain(whole).collect()
+        keys.map(|key| group_text(key, &group_by)).chain(whole).collect()
     }
 
     /// New texts of the same rules.
@@ -212,7 +214,8 @@ impl Shard {
 
 /// What kind of edit lies between two rules of one name and one metric.
 pub fn compare(before: &Rule, after: &Rule) -> Edit {
-    if sorted(&before.group_by) != sorted(&after.group_by)
+    if before.matchers != after.matchers
+        || sorted(&before.group_by) != sorted(&after.group_by)
         || before.stat != after.stat
         || before.window != after.window
     {
@@ -234,12 +237,20 @@ pub fn compare(before: &Rule, after: &Rule) -> Edit {
     if same_clocks { Edit::Text } else { Edit::Clocks }
 }
 
-fn check(settings: Settings) -> Result<Settings, String> {
+/// Whether settings can be judged by.
+///
+/// # Errors
+/// What stands in the way.
+pub(super) fn check(settings: Settings) -> Result<Settings, String> {
     if settings.schema != SCHEMA {
         return Err(format!("schema {} where this version reads {SCHEMA}", settings.schema));
     }
     if let Some(rule) = settings.rules.iter().find(|rule| rule.window.0 <= 0) {
         return Err(format!("rule {}: a window of no length", rule.name));
+    }
+    let mut checked = BTreeSet::new();
+    for rule in settings.rules.iter().filter(|rule| checked.insert(&rule.matchers)) {
+        Filter::of(&rule.matchers).map_err(|error| format!("rule {}: {error}", rule.name))?;
     }
     let mut names = BTreeSet::new();
     match settings.rules.iter().find(|rule| !names.insert(rule.name.as_str())) {

@@ -18,6 +18,7 @@ use crate::batch::{BatchError, Kind};
 use crate::due::Due;
 use crate::error::StageError;
 use crate::level::Level;
+use crate::matcher::Filter;
 use crate::settings::{Rule, Settings};
 use crate::time::Time;
 use crate::track::Alert;
@@ -98,7 +99,8 @@ impl Shard {
         self.now = load_time(&mut cursor)?;
         self.armed = Time(cursor.signed()?);
         self.speaker.position = cursor.unsigned()?;
-        self.settings = Arc::new(from_json::<Settings>(cursor.bytes()?)?);
+        let settings = from_json::<Settings>(cursor.bytes()?)?;
+        self.settings = Arc::new(super::rules::check(settings).map_err(|_| BAD)?);
         self.collected = from_json(cursor.bytes()?)?;
         for _ in 0..cursor.count(2)? {
             let stream = cursor.text()?.to_owned();
@@ -209,7 +211,7 @@ impl Shard {
         }
         let key = ViewKey::of(rules.first().ok_or(BAD)?, since, from);
         let count = rules.len();
-        let view = self.views.insert(View { key, rules, groups: BTreeMap::new(), last });
+        let view = self.views.insert(View { rules, last, ..View::new(key) });
         self.metrics[metric].views.push(view);
         for _ in 0..cursor.count(4)? {
             let group = load_group(view, count, cursor)?;
@@ -225,7 +227,7 @@ impl Shard {
     fn load_series(&mut self, metric: u32, mut series: Series) {
         let views = self.metrics[metric].views.clone();
         let key = Arc::clone(&series.key);
-        series.groups = views.iter().map(|view| self.join(&key, *view, series.last)).collect();
+        series.groups = self.join_all(&key, &views, series.last);
         let (slice, kind) = (self.metrics[metric].slice, series.kind);
         let id = self.series.insert(series);
         self.series_known[slice] += 1;
@@ -240,7 +242,8 @@ impl Shard {
         let (text, last, at) = (cursor.text()?.into(), load_time(cursor)?, load_time(cursor)?);
         let (window, level) = load_panes(cursor)?;
         let watch = Watch { request, rule, window, level, last, state };
-        let id = self.watches.insert(Watching { watch, metric, text, due: Due::default() });
+        let filter = Filter::of(&watch.rule.matchers).map_err(|_| BAD)?;
+        let id = self.watches.insert(Watching { watch, metric, text, filter, due: Due::default() });
         self.metrics[metric].watches.push(id);
         self.dues.set(&mut self.watches[id].due, at, Whom::Watch(id));
         Ok(())

@@ -92,7 +92,7 @@ impl Shard {
         let series: Vec<(Arc<str>, u32)> =
             self.metrics[metric].series.iter().map(|(key, id)| (key.clone(), *id)).collect();
         for (key, id) in series {
-            self.series[id].groups = views.iter().map(|view| self.join(&key, *view, now)).collect();
+            self.series[id].groups = self.join_all(&key, &views, now);
         }
     }
 

@@ -1,9 +1,10 @@
 //! Verifications asked for by the desk, and what people look at: control entries beside the settings.
 
-use super::metric::{group_text, sorted, text_of};
+use super::metric::{filter, group_text, sorted, text_of};
 use super::{Shard, Whom};
 use crate::due::Due;
 use crate::log::Entry;
+use crate::matcher::Filter;
 use crate::rollup::Detail;
 use crate::settings::Rule;
 use crate::time::Time;
@@ -23,6 +24,8 @@ pub(super) struct Watching {
     pub(super) metric: u32,
     /// Text of its group by the rule's labels.
     pub(super) text: Box<str>,
+    /// Which series the rule looks at.
+    pub(super) filter: Filter,
     pub(super) due: Due,
 }
 
@@ -66,8 +69,8 @@ impl Shard {
         }
         let metric = self.metric(&rule.metric);
         let text = text_of(&request.group, &sorted(&rule.group_by));
-        let watch = Watch::new(request, rule);
-        let id = self.watches.insert(Watching { watch, metric, text, due: Due::default() });
+        let (watch, filter) = (Watch::new(request, rule), filter(&rule.matchers));
+        let id = self.watches.insert(Watching { watch, metric, text, filter, due: Due::default() });
         self.metrics[metric].watches.push(id);
         self.settle_intake(metric);
         self.touched_watches.insert(id);
@@ -95,6 +98,7 @@ impl Shard {
             let watching = &self.watches[*id];
             let group_by = sorted(&watching.watch.rule.group_by);
             group_text(&series.key, &group_by) == watching.text
+                && watching.filter.takes_key(&series.key)
         };
         self.metrics[series.metric].watches.iter().copied().filter(of_group).collect()
     }

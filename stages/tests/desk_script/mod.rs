@@ -374,6 +374,7 @@ pub fn rule(name: &str, metric: &str, notify: &[String]) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
+        matchers: Vec::new(),
         group_by: vec![],
         stat: Stat::Mean,
         compare: Compare::Greater,

@@ -7,6 +7,7 @@ use alert::{Alert, Seen};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stages::log::{EntryKind, Step};
+use stages::matcher::{Matcher, Operator};
 use stages::settings::{NoData, Rule, Stat};
 use stages::time::{Span, Time};
 use stages::wire::{Axis, Cause, DataFlag, Evidence};
@@ -134,6 +135,7 @@ impl<'a> Model<'a> {
             .rules
             .iter()
             .enumerate()
+            .filter(|(_, rule)| rule.matchers.iter().all(|it| looks_at(it, &sent.labels)))
             .map(|(at, rule)| {
                 let label = |name: &String| {
                     (name.clone(), sent.labels.get(name).cloned().unwrap_or_default())
@@ -194,6 +196,18 @@ impl<'a> Model<'a> {
                 self.rows.entry((rule.name.clone(), text.clone())).or_default().extend(rows);
             }
         }
+    }
+}
+
+/// Whether a rule with this matcher looks at a series; patterns here are texts between bars.
+fn looks_at(matcher: &Matcher, labels: &BTreeMap<String, String>) -> bool {
+    let value = labels.get(&matcher.label).map_or("", String::as_str);
+    let wanted = matcher.value.as_str();
+    match matcher.op {
+        Operator::Equal => value == wanted,
+        Operator::NotEqual => value != wanted,
+        Operator::Matches => wanted.split('|').any(|text| text == value),
+        Operator::MatchesNot => wanted.split('|').all(|text| text != value),
     }
 }
 

@@ -53,6 +53,7 @@ pub fn rule(name: &str, metric: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
+        matchers: Vec::new(),
         group_by: Vec::new(),
         stat: Stat::Mean,
         compare: Compare::Greater,

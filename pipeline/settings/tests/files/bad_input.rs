@@ -55,10 +55,29 @@ fn a_wrong_value_is_found_where_it_stands() {
         ("action: RESTART", "6:9", Kind::BadValue),
         ("action: ROLLBACK:UNDONE", "6:9", Kind::UnknownPlan),
         ("7: 8", "6:1", Kind::WrongType),
+        ("where: 5", "6:8", Kind::WrongType),
+        ("where: service", "6:8", Kind::BadValue),
+        ("where: {service: 5}", "6:18", Kind::WrongType),
+        ("where: {9service: x}", "6:9", Kind::BadName),
+        ("where: '9service=\"x\"'", "6:8", Kind::BadName),
+        ("where: [a=\"b\", 'c=~\"(d\"']", "6:16", Kind::BadPattern),
+        ("where: 'a=~\"(x{1000}){1000}\"'", "6:8", Kind::TooLarge),
+        ("where: []", "6:8", Kind::Empty),
     ] {
         println!("{text}");
         assert_one(&line(text), at, kind);
     }
+}
+
+#[test]
+fn a_pattern_is_bounded_and_its_fault_is_named() {
+    let long = format!("where: 'a=~\"{}\"'", "x".repeat(1_001));
+    assert_one(&line(&long), "6:8", Kind::TooLarge);
+    let many: Vec<String> = (0..33).map(|n| format!("l{n}: x")).collect();
+    assert_one(&line(&format!("where: {{{}}}", many.join(", "))), "6:8", Kind::TooLarge);
+    let problems = line("where: 'a=\"b\", c=~\"x(\"'").load().expect_err("no pattern");
+    let text = problems.to_string();
+    assert!(text.contains("at \"c=~\\\"x(\\\"\"") && text.contains("unclosed group"), "{text}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use settings::{
     Endpoint, Kind, Layout, Loaded, Role, Secret, Severity, Tls, load_with, revision_of,
 };
+use stages::matcher::Matcher;
 use stages::settings::{Action, Compare, Guards, NoData, Rule, Settings, Stat};
 use stages::time::Span;
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ fn the_committed_rule_has_all_defaults() {
     let expected = Rule {
         name: "county_api".into(),
         metric: "county_api_ms".into(),
+        matchers: Vec::new(),
         group_by: vec![],
         stat: Stat::Mean,
         compare: Compare::Greater,
@@ -59,6 +61,23 @@ fn the_committed_rule_has_all_defaults() {
     };
     let rule = loaded.settings.rules.iter().find(|rule| rule.name == "county_api").expect("there");
     assert_eq!(**rule, expected);
+}
+
+#[test]
+fn all_forms_of_where_mean_the_same() {
+    let rule = |text: &str| rule_of(&format!("{GOOD_RULE}where: {text}\n")).matchers;
+    let expected = [Matcher::equal("region", "eu"), Matcher::equal("service", "courts")];
+    for text in [
+        "{service: courts, region: eu}",
+        "'service=\"courts\", region=\"eu\"'",
+        "'{region=\"eu\",service=\"courts\",region=\"eu\"}'",
+        "[service=\"courts\", region='eu']",
+    ] {
+        assert_eq!(rule(text), expected, "{text}");
+    }
+    let shown: Vec<String> =
+        rule("'a!=\"b\", c=~\"d|e\", f!~\".+\"'").iter().map(Matcher::to_string).collect();
+    assert_eq!(shown, ["a!=\"b\"", "c=~\"d|e\"", "f!~\".+\""]);
 }
 
 #[test]
