@@ -70,6 +70,8 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
         absent: None,
         flap_window: Span((window.0 * 20).max(3_600_000_000_000)),
         severity: "critical".to_owned(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: None,
         action: None,
         action_min_samples: 10,

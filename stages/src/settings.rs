@@ -93,6 +93,13 @@ pub struct Rule {
     pub flap_window: Span,
     /// `critical`, `warning`, ... : a token of the alert's subject.
     pub severity: String,
+    /// Where the rule has several severities, each with its bound, mildest first; `severity` and `threshold` (`share`
+    /// for shares) are then those of the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grades: Vec<Grade>,
+    /// The mildest severity that acts, where there are several; the highest unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_severity: Option<String>,
     /// Unit shown behind values, for instance `ms`.
     pub unit: Option<String>,
     /// What to do when it fires, beside telling people.
@@ -113,7 +120,33 @@ pub struct Rule {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// One of several severities of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Grade {
+    /// A token of the alert's subject, like [`Rule::severity`].
+    pub severity: String,
+    /// What the value is compared with: a threshold, or a share for [`Stat::Above`] and [`Stat::Below`].
+    pub bound: f64,
+}
+
 impl Rule {
+    /// The severity at a grade; the rule's own where it has one severity.
+    pub fn severity_at(&self, grade: usize) -> &str {
+        self.grades.get(grade).map_or(&self.severity, |grade| &grade.severity)
+    }
+
+    /// The grade of a severity; 0 where the rule has one severity, or none of this name.
+    pub fn grade_of(&self, severity: &str) -> usize {
+        self.grades.iter().position(|grade| grade.severity == severity).unwrap_or(0)
+    }
+
+    /// Whether an incident of this severity may be acted on.
+    pub fn acts_at(&self, severity: &str) -> bool {
+        let highest = self.grades.len().saturating_sub(1);
+        let least = self.action_severity.as_deref().map_or(highest, |least| self.grade_of(least));
+        self.grade_of(severity) >= least
+    }
+
     /// The unit to show: as said, else read off the metric's last word (`_ms`, `_seconds`, `_bytes`).
     pub fn unit_shown(&self) -> &str {
         if let Some(unit) = &self.unit {

@@ -75,6 +75,7 @@ fn every_transition_is_what_the_raw_samples_say() {
         "Present",
         "Retired",
         "Flapping",
+        "Severity",
     ] {
         assert!(compared.contains_key(cause), "no log reaches {cause}: {compared:?}");
     }
@@ -96,6 +97,7 @@ fn rows(bench: &Bench) -> BTreeMap<(String, String), Vec<Row>> {
             data: it.data,
             flapping: it.flapping,
             open: it.incident.is_some(),
+            severity: it.severity.clone(),
             evidence: it.evidence.clone(),
         });
     }
@@ -207,6 +209,16 @@ fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
         "no_data": (["keep", "alert", "ok"][dice.roll(3) as usize]),
         "group_by": ([json!([]), json!(["pod"]), json!(["pod", "zone"])][dice.roll(3) as usize]),
     });
+    let shares = stat == json!("above") || stat == json!("below");
+    if dice.roll(3) == 0 && ordered.contains(&compare) && !shares {
+        let side = if compare.starts_with('>') { 1.0 } else { -1.0 };
+        let (one, two) = (1 + dice.roll(20), 21 + dice.roll(20));
+        let grade = |severity: &str, by: f64| json!({ "severity": severity, "bound": threshold + side * by });
+        let above = [grade("warning", one as f64), grade("critical", two as f64)];
+        let count = 1 + dice.roll(2) as usize;
+        fields["severity"] = json!("info");
+        fields["grades"] = json!([&[grade("info", 0.0)], &above[..count]].concat());
+    }
     fields["where"] = random_matchers(dice);
     if dice.roll(2) == 0 {
         fields["for"] = hold;
@@ -214,7 +226,7 @@ fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
     if dice.roll(2) == 0 {
         fields["keep_firing_for"] = keep;
     }
-    if dice.roll(8) == 0 {
+    if dice.roll(8) == 0 && fields["grades"].is_null() {
         fields["absent"] = absent;
     }
     if dice.roll(3) == 0 {

@@ -19,7 +19,10 @@
 //! keep_max: 15m                    # 5 windows
 //! absent: 10m                      # makes absence the condition; threshold and window may then be left out
 //! flap_window: 1h                  # max(1h, 20 windows)
-//! severity: critical
+//! severity: critical               # or several, mildest first, each with its threshold (its share, with above and below):
+//!                                  #   {warning: 500, critical: 1000}, and no `threshold` (`share`). One alert changes its
+//!                                  #   severity: up and down as a rule of that threshold would fire and recover; `recover`
+//!                                  #   is said of the mildest and lies as far from every other. No data has the worst.
 //! group_by: [service, region]
 //! where: {service: courts}         # only series with these labels; or, as in Prometheus, text or a list of texts:
 //!                                  #   where: 'service="courts", region!~"eu-.*"'    (= != =~ !~, whole values)
@@ -28,6 +31,7 @@
 //! annotations: {summary: "The county API is slow"}
 //! action: "ROLLBACK:DOCKET_RULE"
 //! action_min_samples: 10
+//! action_severity: critical        # the mildest of several severities that acts; the worst
 //! guards: {changed_within: 30m, unless: county_down, approve: required, dry_run: false}
 //! runbook: wiki/slow-county-api
 //! notify: ["oncall@opm.gov", "pager_duty"]
@@ -40,9 +44,9 @@
 mod action;
 mod condition;
 mod matchers;
+mod severity;
 
 use crate::fields::{Fields, Said, short};
-use crate::forms::is_plain_name;
 use crate::problem::{Kind, Place, Report};
 use crate::yaml::{Node, Value};
 use stages::series::check_name;
@@ -121,7 +125,8 @@ fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
 /// What a rule says, its unknown fields left aside.
 fn said(fields: &Fields<'_>, stem: Option<&str>) -> PlacedRule {
     let (name, name_place) = name(fields, stem);
-    let condition = condition::read(fields);
+    let severities = severity::read(fields);
+    let condition = condition::read(fields, severities.several, &severities.grades);
     let window = condition.window;
     let plan = action::plan(fields);
     let (guards, unless) = action::guards(fields);
@@ -152,7 +157,9 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> PlacedRule {
         flap_window: fields
             .span("flap_window", LONG_WAIT)
             .unwrap_or(times(20).max(Span::from_secs(3_600))),
-        severity: severity(fields),
+        severity: severities.severity,
+        grades: severities.grades,
+        action_severity: severities.action,
         unit: fields.text("unit").map(|said| said.text),
         action: plan.as_ref().map(|said| Action::Rollback(said.text.clone())),
         action_min_samples: fields.whole("action_min_samples", SAMPLES).unwrap_or(10),
@@ -259,16 +266,6 @@ fn metric(fields: &Fields<'_>) -> String {
         let message = format!("metric {:?} is not a metric's name", short(&said.text));
         let remedy =
             "write letters, digits and _ : . - , beginning with a letter, like county_api_ms";
-        fields.report.error(&said.place, Kind::BadName, message, remedy);
-    }
-    said.text
-}
-
-fn severity(fields: &Fields<'_>) -> String {
-    let Some(said) = fields.text("severity") else { return "critical".to_owned() };
-    if !is_plain_name(&said.text) {
-        let message = format!("severity {:?} is not a plain word", short(&said.text));
-        let remedy = "write letters, digits, _ and -, like critical or warning";
         fields.report.error(&said.place, Kind::BadName, message, remedy);
     }
     said.text

@@ -151,6 +151,8 @@ pub(super) fn no_rule(name: &str) -> Rule {
         absent: None,
         flap_window: Span::ZERO,
         severity: say::WARNING.to_owned(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: Some(String::new()),
         action: None,
         action_min_samples: 0,

@@ -1,5 +1,6 @@
 //! The sentences of the desk: lines of pages, reasons in words. Numbers are [`crate::number`]'s.
 
+use crate::judge::limit_at;
 use crate::matcher::{Matcher, Operator};
 use crate::number::{plain, with_unit};
 use crate::series::Labels;
@@ -31,16 +32,17 @@ pub fn subject(rule: &Rule, group: &Labels) -> String {
 }
 
 /// `county_api_ms 1580 ms (threshold 1000)`.
-pub fn breach(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
+pub fn breach(rule: &Rule, group: &Labels, (severity, evidence): (&str, &Evidence)) -> String {
     let seen = reading(rule, evidence).unwrap_or_else(|| "no data".to_owned());
-    format!("{} {seen} ({})", subject(rule, group), limit(rule))
+    format!("{} {seen} ({})", subject(rule, group), limit(rule, severity))
 }
 
-/// What the number is held against: `threshold 1000`, or `share 0.3` where the rule counts samples.
-pub fn limit(rule: &Rule) -> String {
+/// What the number is held against at this severity: `threshold 1000`, or `share 0.3` where the rule counts samples.
+pub fn limit(rule: &Rule, severity: &str) -> String {
+    let bound = limit_at(rule, rule.grade_of(severity));
     match (rule.stat, rule.share) {
-        (Stat::Above | Stat::Below, Some(share)) => format!("share {}", plain(share)),
-        _ => format!("threshold {}", plain(rule.threshold)),
+        (Stat::Above | Stat::Below, Some(_)) => format!("share {}", plain(bound)),
+        _ => format!("threshold {}", plain(bound)),
     }
 }
 
@@ -78,6 +80,7 @@ pub fn forbidden(why: Forbidden) -> &'static str {
         Forbidden::Flapping => "the alert flaps",
         Forbidden::Silenced => "a silence covers actions",
         Forbidden::Evidence => "too few samples so far",
+        Forbidden::Severity => "its severity is not yet one that acts",
         Forbidden::Cooldown => "the plan is cooling down after its last run",
         Forbidden::Locked => {
             "the plan has locked itself after too many runs (`ops plans unlock` lifts it)"
@@ -185,7 +188,7 @@ mod tests {
                 share,
                 ..crate::desk::notices::no_rule("web")
             };
-            assert_eq!(breach(&rule, &Labels::new(), &evidence(Some(value))), line);
+            assert_eq!(breach(&rule, &Labels::new(), ("warning", &evidence(Some(value)))), line);
         }
     }
 

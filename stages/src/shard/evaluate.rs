@@ -33,7 +33,8 @@ impl Shard {
                 );
             let alert = &mut group.alerts[at];
             let before = alert.state.axis();
-            let evaluation = Evaluation { rule, judged: &judged, now, position, enough };
+            let (judged_by, value) = (&judged, glance.value);
+            let evaluation = Evaluation { rule, judged: judged_by, value, now, position, enough };
             alert.evaluate(&evaluation, &mut self.moves);
             due = [due, alert.due(rule, &judged, now)].into_iter().flatten().min();
             if !self.moves.is_empty() {
@@ -85,7 +86,8 @@ impl Speaker {
     fn moves(&mut self, seen: &Seen<'_>, moves: &mut Vec<Moved>) {
         for moved in moves.drain(..) {
             let Seen { group, rule, reading, now } = *seen;
-            let evidence = self.evidence(reading, group.level.value(), judge::limit(rule), now);
+            let limit = judge::limit_at(rule, moved.grade);
+            let evidence = self.evidence(reading, group.level.value(), limit, now);
             let transition = Transition {
                 schema: SCHEMA,
                 shard: self.shard,
@@ -93,7 +95,7 @@ impl Speaker {
                 time: now,
                 rule: rule.name.clone(),
                 group: group_labels(&group.text),
-                severity: rule.severity.clone(),
+                severity: rule.severity_at(moved.grade).to_owned(),
                 from: moved.from,
                 to: moved.to,
                 cause: moved.cause,

@@ -3,7 +3,7 @@
 //! | what changed                                   | panes        | alerts                                     |
 //! |------------------------------------------------|--------------|--------------------------------------------|
 //! | texts, receivers, action, severity             | kept         | kept                                       |
-//! | threshold, `for`, `recover`, other clocks      | kept         | kept, firing ones are said again           |
+//! | thresholds, `for`, `recover`, other clocks     | kept         | kept, firing ones are said again           |
 //! | `where`, `group_by`, `stat`, `window`          | from here on | firing ones go on where the group exists   |
 //! | `metric`                                       | from here on | end: another metric may be another shard's |
 //! | the rule is gone                               | dropped      | end as `rule_removed`                      |
@@ -224,6 +224,7 @@ pub fn compare(before: &Rule, after: &Rule) -> Edit {
     let same_clocks = before.compare == after.compare
         && before.threshold == after.threshold
         && before.share == after.share
+        && before.grades == after.grades
         && before.hold == after.hold
         && before.recover == after.recover
         && before.keep_firing_for == after.keep_firing_for

@@ -35,7 +35,7 @@ pub struct Transition {
     pub rule: String,
     /// Group of labels; empty where the rule groups by nothing.
     pub group: Labels,
-    /// Severity of the rule.
+    /// Severity: the rule's, or the one it has now of several.
     pub severity: String,
     /// Where the alert was.
     pub from: Axis,
@@ -138,6 +138,8 @@ pub enum Cause {
     Gap,
     /// Only the data flag changed.
     Data,
+    /// Only the severity changed, of a rule that has several.
+    Severity,
     /// No data, where the rule says that is an alert, or beyond `keep_max`.
     NoData,
     /// No data, where the rule says that is fine.

@@ -6,6 +6,7 @@ use stages::time::{Span, Time};
 use stages::wire::{Axis, Cause, DataFlag, Evidence};
 
 /// What an evaluation has to go by.
+#[derive(Clone)]
 pub struct Seen {
     pub now: Time,
     pub data: DataFlag,
@@ -72,11 +73,15 @@ impl Alert {
         Some(self.clock.plus(length))
     }
 
-    pub fn evaluate(&mut self, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
+    /// `regraded`: the severity is another one by now, where the alert goes on.
+    pub fn evaluate(&mut self, rule: &Rule, seen: &Seen, regraded: bool, rows: &mut Vec<Row>) {
         let before = self.data;
         self.data = seen.data;
         self.told_no_data &= seen.data == DataFlag::NoData;
         self.turn(rule, seen, rows);
+        if rows.is_empty() && regraded && self.is_open() {
+            self.say(self.axis, Cause::Severity, seen, rows);
+        }
         if rows.is_empty() && before != self.data {
             self.say(self.axis, Cause::Data, seen, rows);
         }
@@ -108,8 +113,18 @@ impl Alert {
         self.is_open() && self.data == DataFlag::NoData
     }
 
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         matches!(self.axis, Axis::Firing | Axis::Recovering)
+    }
+
+    /// What it belongs to is over.
+    pub fn end(&mut self) {
+        if self.is_open() {
+            (self.axis, self.gap) = (Axis::Ok, None);
+            if std::mem::take(&mut self.flapping) {
+                self.firings.clear();
+            }
+        }
     }
 
     fn turn(&mut self, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
@@ -218,6 +233,7 @@ impl Alert {
             data: self.data,
             flapping: self.flapping,
             open: open(from) || open(self.axis),
+            severity: "critical".to_owned(),
             evidence: seen.evidence.clone(),
         });
     }

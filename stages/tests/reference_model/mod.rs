@@ -1,9 +1,11 @@
 //! What rules mean, the long way: every sample is kept, every window is added up anew at every tenth of a second.
 
 mod alert;
+mod graded;
 mod numbers;
 
-use alert::{Alert, Seen};
+use alert::Seen;
+use graded::Graded;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stages::log::{EntryKind, Step};
@@ -25,6 +27,7 @@ pub struct Row {
     pub data: DataFlag,
     pub flapping: bool,
     pub open: bool,
+    pub severity: String,
     pub evidence: Evidence,
 }
 
@@ -49,6 +52,7 @@ impl Row {
         (self.time, self.from, self.to, self.cause)
             == (other.time, other.from, other.to, other.cause)
             && (self.data, self.flapping, self.open) == (other.data, other.flapping, other.open)
+            && self.severity == other.severity
             && near(one.value, two.value, if bucketed { 2e-3 } else { 1e-9 })
             && near(one.level, two.level, 1e-9)
             && (one.threshold, one.count, one.mean) == (two.threshold, two.count, two.mean)
@@ -97,7 +101,7 @@ struct Group {
     armed: Time,
     last: Option<Time>,
     samples: Vec<Kept>,
-    alert: Alert,
+    alert: Graded,
     touched: bool,
     /// Samples in the window, when it was last looked at, and the sum of their places.
     inside: (usize, usize),
@@ -106,7 +110,8 @@ struct Group {
 impl<'a> Model<'a> {
     pub fn new(rules: &'a [Rule], now: Time) -> Self {
         let whole = rules.iter().enumerate().filter(|(_, rule)| rule.group_by.is_empty());
-        let groups = whole.map(|(at, _)| ((at, "{}".to_owned()), Group::new(now))).collect();
+        let groups =
+            whole.map(|(at, _)| ((at, "{}".to_owned()), Group::new(&rules[at], now))).collect();
         Self { rules, groups, ids: BTreeMap::new(), now, rows: BTreeMap::new() }
     }
 
@@ -145,7 +150,8 @@ impl<'a> Model<'a> {
             })
             .collect();
         for of in &groups {
-            self.groups.entry(of.clone()).or_insert_with(|| Group::new(arrived));
+            let rule = &self.rules[of.0];
+            self.groups.entry(of.clone()).or_insert_with(|| Group::new(rule, arrived));
         }
         if time.0 > arrived.0 + Span::from_secs(300).0 {
             return;
@@ -228,8 +234,8 @@ fn edge(rule: &Rule, now: Time) -> i64 {
 }
 
 impl Group {
-    fn new(armed: Time) -> Self {
-        let alert = Alert::default();
+    fn new(rule: &Rule, armed: Time) -> Self {
+        let alert = Graded::of(rule);
         Self { armed, last: None, samples: Vec::new(), alert, touched: true, inside: (0, 0) }
     }
 
@@ -255,12 +261,14 @@ impl Group {
     fn is_due(&self, rule: &Rule, now: Time) -> bool {
         let silent = now.0 - self.silent_since().0;
         let looks = silent > 0 && silent % rule.window.0 == 0;
-        let missing = self.alert.data == DataFlag::MissingSeries;
+        let missing = self.alert.first.data == DataFlag::MissingSeries;
         (looks && !(missing && silent > rule.window.0 * 2))
             || self.last.is_some_and(|last| last.plus(rule.fresh_for) == now)
-            || (self.alert.is_kept() && rule.no_data == NoData::Keep && silent == rule.keep_max.0)
+            || (self.alert.first.is_kept()
+                && rule.no_data == NoData::Keep
+                && silent == rule.keep_max.0)
             || rule.absent.is_some_and(|absent| silent == absent.0)
-            || self.alert.due(rule) == Some(now)
+            || self.alert.is_due(rule, now)
     }
 
     /// What is to be seen at `now`.

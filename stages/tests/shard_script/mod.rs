@@ -196,6 +196,11 @@ pub fn line(event: &ShardEvent) -> String {
                 word(json!(moved.cause)),
                 word(json!(moved.data)),
                 if moved.flapping { "flapping".to_owned() } else { String::new() },
+                if moved.severity == "critical" {
+                    String::new()
+                } else {
+                    format!("[{}]", moved.severity)
+                },
             ];
             words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
         }

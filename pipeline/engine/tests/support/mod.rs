@@ -72,6 +72,8 @@ pub fn rule(name: &str, metric: &str) -> Rule {
         absent: None,
         flap_window: Span::from_secs(3600),
         severity: "critical".to_owned(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: None,
         action: Some(Action::Rollback("DOCKET_RULE".to_owned())),
         action_min_samples: 10,

@@ -1,9 +1,9 @@
 //! The condition of a rule: what is computed, over what window, and how it is compared.
 
-use super::SOME_WAIT;
+use super::{SOME_WAIT, severity};
 use crate::fields::Fields;
 use crate::problem::Kind;
-use stages::settings::{Compare, Stat};
+use stages::settings::{Compare, Grade, Stat};
 use stages::time::Span;
 use std::ops::RangeInclusive;
 
@@ -49,16 +49,23 @@ pub(super) struct Condition {
 
 /// Reads it. A rule about absence needs neither threshold nor window; where one is missing that is
 /// needed, the value here is a stand-in with which the rest of the rule can be checked.
-pub(super) fn read(fields: &Fields<'_>) -> Condition {
+pub(super) fn read(fields: &Fields<'_>, several: bool, grades: &[Grade]) -> Condition {
     let (threshold, window) = (fields.number("threshold"), fields.span("window", WINDOW));
     let absent = fields.span("absent", SOME_WAIT);
+    let stat = stat(fields);
+    let mildest = grades.first().map(|grade| grade.bound);
     if !fields.has("absent") {
-        fields.missing("threshold", "threshold: 1000");
+        if !several || is_share(stat) {
+            fields.missing("threshold", "threshold: 1000");
+        }
         fields.missing("window", "window: 3m");
     }
-    let stat = stat(fields);
-    let share = share(fields, stat);
+    check_grades(fields, stat, grades);
+    let share =
+        if mildest.is_some() { mildest.filter(|_| is_share(stat)) } else { share(fields, stat) };
+    let threshold = if is_share(stat) { threshold } else { mildest.or(threshold) };
     let compare = fields.word("compare", &COMPARES).unwrap_or_default();
+    severity::check_order(fields, compare, grades);
     Condition {
         stat,
         compare,
@@ -67,6 +74,30 @@ pub(super) fn read(fields: &Fields<'_>) -> Condition {
         recover: recover(fields, compare, if is_share(stat) { share } else { threshold }),
         window: window.or(absent).unwrap_or(Span::from_secs(60)),
         absent,
+    }
+}
+
+/// Several severities carry the bounds themselves, and need a value to tell them apart.
+fn check_grades(fields: &Fields<'_>, stat: Stat, grades: &[Grade]) {
+    if grades.is_empty() {
+        return;
+    }
+    let bound = if is_share(stat) { "share" } else { "threshold" };
+    if fields.number(bound).is_some() {
+        let message = format!("{bound} beside several severities, which have one each");
+        let place = fields.place_of(bound);
+        fields.report.error(place, Kind::Conflict, message, "remove the line");
+    }
+    let shares = grades.iter().all(|grade| (0.0..=1.0).contains(&grade.bound));
+    if is_share(stat) && !shares {
+        let remedy = "write 0 to 1 for each, like {warning: 0.1, critical: 0.3}";
+        let message = "a share in severity is out of range";
+        fields.report.error(fields.place_of("severity"), Kind::OutOfRange, message, remedy);
+    }
+    if fields.has("absent") {
+        let message = "absence has no value that could reach several severities";
+        let remedy = "write one severity";
+        fields.report.error(fields.place_of("severity"), Kind::Conflict, message, remedy);
     }
 }
 

@@ -55,6 +55,9 @@ fn a_wrong_value_is_found_where_it_stands() {
         ("action: RESTART", "6:9", Kind::BadValue),
         ("action: ROLLBACK:UNDONE", "6:9", Kind::UnknownPlan),
         ("7: 8", "6:1", Kind::WrongType),
+        ("severity: {warning: 500, critical: 1000}", "2:12", Kind::Conflict),
+        ("severity: [warning]", "6:11", Kind::WrongType),
+        ("action_severity: critical", "6:18", Kind::Conflict),
         ("where: 5", "6:8", Kind::WrongType),
         ("where: service", "6:8", Kind::BadValue),
         ("where: {service: 5}", "6:18", Kind::WrongType),
@@ -78,6 +81,37 @@ fn a_pattern_is_bounded_and_its_fault_is_named() {
     let problems = line("where: 'a=\"b\", c=~\"x(\"'").load().expect_err("no pattern");
     let text = problems.to_string();
     assert!(text.contains("at \"c=~\\\"x(\\\"\"") && text.contains("unclosed group"), "{text}");
+}
+
+#[test]
+fn several_severities_have_their_order() {
+    let graded = |text: &str| rule(GOOD_RULE.replace("threshold: 1000", text));
+    for (text, at, kind) in [
+        ("severity: {}", "2:11", Kind::OutOfRange),
+        ("severity: {critical: 1000, warning: 500}", "2:11", Kind::WrongSide),
+        ("severity: {warning: 500, critical: 500}", "2:11", Kind::WrongSide),
+        ("severity: {warning: 500, critical: 1000}\ncompare: \"<\"", "2:11", Kind::WrongSide),
+        ("severity: {warning: 500, critical: 1000}\ncompare: \"==\"", "2:11", Kind::Conflict),
+        ("severity: {warning: 500, critical: \"1000\"}", "2:36", Kind::WrongType),
+        ("severity: {very bad: 500}", "2:12", Kind::BadName),
+        ("severity: {warning: 500, warning: 600}", "2:26", Kind::DuplicateKey),
+        ("severity: {warning: 500, critical: 1000}\nrecover: 501", "3:10", Kind::WrongSide),
+        ("severity: {a: 1, b: 2}\nabsent: 5m", "2:11", Kind::Conflict),
+        ("severity: {a: 0.5, b: 2}\nstat: above\nthreshold: 9", "2:11", Kind::OutOfRange),
+        ("severity: {a: 0.5}\nstat: above\nthreshold: 9\nshare: 0.1", "5:8", Kind::Conflict),
+        ("severity: {a: 0.1, b: 0.5}\nstat: above", "1:1", Kind::MissingField),
+        ("severity: {a: 1, b: 2}\naction_severity: a", "3:18", Kind::Conflict),
+        (
+            "severity: {a: 1, b: 2}\naction: ROLLBACK:UNDO\naction_severity: c",
+            "4:18",
+            Kind::BadValue,
+        ),
+    ] {
+        println!("{text}");
+        assert_one(&graded(text), at, kind);
+    }
+    let loaded = graded("severity: {warning: 500, critical: 1000}\nrecover: 450").load();
+    assert!(loaded.is_ok());
 }
 
 #[test]

@@ -49,6 +49,8 @@ fn the_committed_rule_has_all_defaults() {
         absent: None,
         flap_window: minutes(60),
         severity: "critical".into(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: None,
         action: Some(Action::Rollback("DOCKET_RULE".into())),
         action_min_samples: 10,
@@ -61,6 +63,25 @@ fn the_committed_rule_has_all_defaults() {
     };
     let rule = loaded.settings.rules.iter().find(|rule| rule.name == "county_api").expect("there");
     assert_eq!(**rule, expected);
+}
+
+#[test]
+fn several_severities_take_the_place_of_the_threshold() {
+    let rule = |fields: &str| rule_of(&GOOD_RULE.replace("threshold: 1000", fields));
+    let grades = |rule: &Rule| -> Vec<(String, f64)> {
+        rule.grades.iter().map(|grade| (grade.severity.clone(), grade.bound)).collect()
+    };
+    let graded = rule("severity: {warning: 500, critical: 1000}");
+    assert_eq!((graded.threshold, graded.severity.as_str()), (500.0, "warning"));
+    assert_eq!(grades(&graded), [("warning".to_owned(), 500.0), ("critical".to_owned(), 1000.0)]);
+    assert!(graded.acts_at("critical") && !graded.acts_at("warning"));
+    let below = rule(
+        "severity: {warning: 50, critical: 10}\ncompare: \"<\"\nrecover: 60\n\
+        action: ROLLBACK:UNDO\naction_severity: warning",
+    );
+    assert!(below.acts_at("critical") && below.acts_at("warning"));
+    let share = rule("stat: above\nthreshold: 800\nseverity: {warning: 0.1, critical: 0.3}");
+    assert_eq!((share.threshold, share.share), (800.0, Some(0.1)));
 }
 
 #[test]
