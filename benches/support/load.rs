@@ -52,6 +52,7 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
         matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: Vec::new(),
         stat,
         compare: Compare::Greater,

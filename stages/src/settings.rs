@@ -4,6 +4,7 @@
 //! the business of the `settings` crate. Durations are filled in there, so no default hides in a stage.
 
 use crate::matcher::Matcher;
+use crate::term::Term;
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,10 @@ pub struct Rule {
     /// Which series of the metric it looks at, sorted; empty: all.
     #[serde(rename = "where", default, skip_serializing_if = "Vec::is_empty")]
     pub matchers: Vec<Matcher>,
+    /// The conditions of a joined rule: it is in breach where all terms of any of these lists are. `metric` is then that of
+    /// the first term, and with `window` and what is compared it stands for the rule where one is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<Vec<Term>>,
     /// Labels that make one alert each; empty: one alert over all series.
     pub group_by: Vec<String>,
     /// What is computed over the window.

@@ -133,6 +133,7 @@ pub(super) fn no_rule(name: &str) -> Rule {
         name: name.to_owned(),
         metric: String::new(),
         matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: Vec::new(),
         stat: Stat::Mean,
         compare: Compare::Greater,

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A series is idle after this long at least.
-const IDLE_MIN: Span = Span::from_secs(3_600);
+pub(super) const IDLE_MIN: Span = Span::from_secs(3_600);
 
 /// Where a series' samples go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +182,7 @@ impl Shard {
         for metric in self.names.values().copied().collect::<Vec<_>>() {
             freed |= self.sweep_metric(metric, ended);
         }
+        freed |= self.sweep_joins(ended);
         if freed {
             self.tables.clear();
         }

@@ -57,7 +57,7 @@ impl Shard {
 
     fn apply(&mut self, settings: Settings, since: u64, now: Time) {
         let mut wanted: BTreeMap<Box<str>, Vec<Arc<Rule>>> = BTreeMap::new();
-        for rule in settings.rules.iter().filter(|rule| self.is_ours(rule)) {
+        for rule in settings.rules.iter().filter(|rule| !rule.is_joined() && self.is_ours(rule)) {
             wanted.entry(rule.metric.as_str().into()).or_default().push(Arc::clone(rule));
         }
         let names: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
@@ -70,6 +70,7 @@ impl Shard {
             let metric = self.metric(&name);
             self.apply_to_metric(metric, rules, &names, (since, now));
         }
+        self.apply_joins(&settings, &names, (since, now));
         // A route may have been refused under other limits.
         self.tables.clear();
         self.settings = Arc::new(settings);
@@ -249,6 +250,9 @@ pub(super) fn check(settings: Settings) -> Result<Settings, String> {
     if let Some(rule) = settings.rules.iter().find(|rule| rule.window.0 <= 0) {
         return Err(format!("rule {}: a window of no length", rule.name));
     }
+    for rule in settings.rules.iter().filter(|rule| rule.is_joined()) {
+        check_terms(rule).map_err(|why| format!("rule {}: {why}", rule.name))?;
+    }
     let mut checked = BTreeSet::new();
     for rule in settings.rules.iter().filter(|rule| checked.insert(&rule.matchers)) {
         Filter::of(&rule.matchers).map_err(|error| format!("rule {}: {error}", rule.name))?;
@@ -258,4 +262,21 @@ pub(super) fn check(settings: Settings) -> Result<Settings, String> {
         Some(rule) => Err(format!("rule {} is there twice", rule.name)),
         None => Ok(settings),
     }
+}
+
+/// Whether the terms of a joined rule can be judged by.
+///
+/// # Errors
+/// What stands in the way.
+pub(super) fn check_terms(rule: &Rule) -> Result<(), String> {
+    if rule.any_of.iter().any(Vec::is_empty) {
+        return Err("a list without conditions".to_owned());
+    }
+    for term in rule.terms() {
+        if term.window.0 <= 0 || term.baseline.is_some_and(|offset| offset.0 <= 0) {
+            return Err("a window of no length".to_owned());
+        }
+        Filter::of(&term.matchers).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }

@@ -40,7 +40,7 @@ const HEADER_BYTES: usize = MAGIC.len() + 4 + 1 + 4 + 4;
 /// The stream of what is the same on every worker, beside one per slice.
 const COMMON: u8 = SLICES as u8;
 
-const BAD: BatchError = BatchError::Corrupt("a snapshot");
+pub(super) const BAD: BatchError = BatchError::Corrupt("a snapshot");
 
 impl Shard {
     /// This worker's part of a snapshot: chunks of at most half a megabyte.
@@ -127,6 +127,7 @@ impl Shard {
         for metric in metrics {
             self.save_metric(metric, out);
         }
+        self.joins.save(slice, out);
     }
 
     fn load_slice(&mut self, slice: usize, bytes: &[u8]) -> Result<(), BatchError> {
@@ -140,6 +141,7 @@ impl Shard {
         for _ in 0..cursor.count(4)? {
             self.load_metric(&mut cursor)?;
         }
+        self.load_joins(slice, &mut cursor)?;
         if cursor.is_empty() { Ok(()) } else { Err(BAD) }
     }
 
@@ -293,21 +295,21 @@ fn load_panes(cursor: &mut Cursor<'_>) -> Result<(Window, Level), BatchError> {
     if rest.is_empty() { Ok((window, level)) } else { Err(BAD) }
 }
 
-fn save_time(time: Option<Time>, out: &mut Vec<u8>) {
+pub(super) fn save_time(time: Option<Time>, out: &mut Vec<u8>) {
     out.push(u8::from(time.is_some()));
     time.into_iter().for_each(|time| put_signed(out, time.0));
 }
 
-fn load_time(cursor: &mut Cursor<'_>) -> Result<Option<Time>, BatchError> {
+pub(super) fn load_time(cursor: &mut Cursor<'_>) -> Result<Option<Time>, BatchError> {
     if cursor.byte()? == 0 { Ok(None) } else { Ok(Some(Time(cursor.signed()?))) }
 }
 
-fn json(value: &impl serde::Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl serde::Serialize) -> Vec<u8> {
     // Plain fields and text keys: serde_json cannot fail on them.
     serde_json::to_vec(value).expect("state serialises")
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BatchError> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BatchError> {
     serde_json::from_slice(bytes).map_err(|_| BAD)
 }
 

@@ -44,8 +44,9 @@ impl Shard {
         }
         *newest = relayed.source.sequence;
         let request = relayed.body;
+        let watched = self.watches.iter().map(|(_, other)| &other.watch.request);
         let known =
-            self.watches.iter().any(|(_, other)| other.watch.request.incident == request.incident);
+            watched.chain(self.joins.watches()).any(|other| other.incident == request.incident);
         if known {
             return;
         }
@@ -54,7 +55,7 @@ impl Shard {
         match found {
             Some(rule) if self.place.is_of_shard(&rule.metric) => {
                 if self.place.owns(super::slice_of(&rule.metric)) {
-                    self.open_watch(request, &rule, now);
+                    self.open_watch(request, &rule, (entry.sequence, now));
                 }
             }
             // No such rule, or since an edit its metric is another shard's: nothing here to judge by.
@@ -63,9 +64,12 @@ impl Shard {
         }
     }
 
-    fn open_watch(&mut self, request: VerifyRequest, rule: &Rule, now: Time) {
-        if self.watches.len() >= WATCHES_MAX {
+    fn open_watch(&mut self, request: VerifyRequest, rule: &Rule, (position, now): (u64, Time)) {
+        if self.watches.len() + self.joins.watches().count() >= WATCHES_MAX {
             return self.say_unknown(&request, now);
+        }
+        if rule.is_joined() {
+            return self.watch_join(request, rule, (position, now));
         }
         let metric = self.metric(&rule.metric);
         let text = text_of(&request.group, &sorted(&rule.group_by));

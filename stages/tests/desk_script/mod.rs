@@ -382,6 +382,7 @@ pub fn rule(name: &str, metric: &str, notify: &[String]) -> Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
         matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: vec![],
         stat: Stat::Mean,
         compare: Compare::Greater,

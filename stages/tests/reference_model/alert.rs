@@ -17,11 +17,16 @@ pub struct Seen {
     /// No data for longer than a firing alert may be kept.
     pub overdue: bool,
     pub evidence: Evidence,
+    /// What was found out elsewhere, of a rule over several metrics.
+    pub said: Option<Option<Said>>,
 }
 
+/// Which way it points, and why.
+pub type Said = (Side, Cause);
+
 /// Which way an evaluation points.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Side {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
     Breach,
     Between,
     Clear,
@@ -240,7 +245,10 @@ impl Alert {
 }
 
 /// Which way it points and what people are told, if anything can be said.
-fn verdict(rule: &Rule, seen: &Seen) -> Option<(Side, Cause)> {
+pub fn verdict(rule: &Rule, seen: &Seen) -> Option<Said> {
+    if let Some(said) = seen.said {
+        return said;
+    }
     if let Some(absent) = rule.absent {
         return match seen.absent_for >= absent {
             true => Some((Side::Breach, Cause::Absent)),

@@ -4,7 +4,7 @@ use super::Row;
 use super::alert::{Alert, Seen};
 use stages::settings::{Grade, Rule};
 use stages::time::Time;
-use stages::wire::Axis;
+use stages::wire::{Axis, Cause};
 
 #[derive(Clone, Debug, Default)]
 pub struct Graded {
@@ -32,6 +32,10 @@ impl Graded {
         for (rule, alert) in &mut self.above {
             let mut seen = seen.clone();
             seen.evidence.threshold = rule.threshold;
+            // What the value says, it says anew at every bound.
+            if matches!(seen.said, Some(Some((_, Cause::Breach | Cause::NoBreach)))) {
+                seen.said = None;
+            }
             alert.evaluate(rule, &seen, false, &mut Vec::new());
         }
         self.first.evaluate(rule, seen, before != self.worst(), rows);

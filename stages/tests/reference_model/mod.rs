@@ -2,6 +2,7 @@
 
 mod alert;
 mod graded;
+pub mod joint;
 mod numbers;
 
 use alert::Seen;
@@ -60,6 +61,12 @@ impl Row {
             && (one.window_start, one.window_end) == (two.window_start, two.window_end)
             && (one.panes, one.panes_filled) == (two.panes, two.panes_filled)
             && percentiles
+            && one.terms.len() == two.terms.len()
+            && one.terms.iter().zip(&two.terms).all(|(one, two)| {
+                let alike =
+                    (&one.term, one.count, one.breach) == (&two.term, two.count, two.breach);
+                alike && one.threshold == two.threshold && near(one.value, two.value, 2e-3)
+            })
     }
 }
 
@@ -101,6 +108,8 @@ struct Group {
     armed: Time,
     last: Option<Time>,
     samples: Vec<Kept>,
+    /// Those that came too late for the window; a history may want them.
+    older: Vec<Kept>,
     alert: Graded,
     touched: bool,
     /// Samples in the window, when it was last looked at, and the sum of their places.
@@ -236,7 +245,15 @@ fn edge(rule: &Rule, now: Time) -> i64 {
 impl Group {
     fn new(rule: &Rule, armed: Time) -> Self {
         let alert = Graded::of(rule);
-        Self { armed, last: None, samples: Vec::new(), alert, touched: true, inside: (0, 0) }
+        Self {
+            armed,
+            last: None,
+            samples: Vec::new(),
+            older: Vec::new(),
+            alert,
+            touched: true,
+            inside: (0, 0),
+        }
     }
 
     /// Since when there is silence.
@@ -305,7 +322,18 @@ impl Group {
             reported: self.last.is_some(),
             overdue: kept && now.0 - silent.0 >= rule.keep_max.0,
             evidence: self.evidence(rule, &window, now),
+            said: None,
         }
+    }
+
+    /// What the window holds at `now`.
+    fn evidence_at(&self, rule: &Rule, now: Time) -> Evidence {
+        let inside = |kept: &&Kept| {
+            let start = pane(rule, kept.time);
+            start > edge(rule, now) && start <= now.0
+        };
+        let window: Vec<&Kept> = self.samples.iter().filter(inside).collect();
+        self.evidence(rule, &window, now)
     }
 
     fn evidence(&self, rule: &Rule, window: &[&Kept], now: Time) -> Evidence {
@@ -339,6 +367,7 @@ impl Group {
             panes_filled: panes.len() as u32,
             series: series.len() as u32,
             log_range: (0, 0),
+            terms: Vec::new(),
         }
     }
 

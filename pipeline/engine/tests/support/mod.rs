@@ -54,6 +54,7 @@ pub fn rule(name: &str, metric: &str) -> Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
         matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: Vec::new(),
         stat: Stat::Mean,
         compare: Compare::Greater,
