@@ -287,13 +287,22 @@ pub(crate) fn try_defaults(entries: &[(Node, Node)], report: &Report) {
         .filter(|(key, _)| matches!(&key.value, Value::Text(name) if alone(name)))
         .cloned()
         .collect();
-    all.push(stand_in("metric", Value::Text("m".into())));
+    let (several, slo) = (says("all").is_some() || says("any").is_some(), says("slo").is_some());
+    if !several {
+        all.push(stand_in("metric", Value::Text(if slo { "m / n" } else { "m" }.into())));
+    }
+    let graded = matches!(says("severity").map(|node| &node.value), Some(Value::Map(_)));
+    let needless = |name: &str| match name {
+        "threshold" => several || slo || says("baseline").is_some() || (graded && !shares),
+        "window" => several || slo,
+        _ => false,
+    };
     for (name, value) in [
         ("threshold", Value::Whole(0)),
         ("window", Value::Text("1m".into())),
         ("action", Value::Text("ROLLBACK:P".into())),
     ] {
-        if says(name).is_none() {
+        if says(name).is_none() && !needless(name) {
             all.push(stand_in(name, value));
         }
     }

@@ -24,7 +24,7 @@ mod views;
 mod watches;
 
 pub use place::{Place, SLICES, slice_of};
-pub use rules::{Edit, compare as edit_of};
+pub use rules::{Edit, edit_of};
 pub use said::{Phase, Said, Turn};
 
 use crate::batch::TableCache;

@@ -214,7 +214,16 @@ impl Shard {
 }
 
 /// What kind of edit lies between two rules of one name and one metric.
-pub fn compare(before: &Rule, after: &Rule) -> Edit {
+pub fn edit_of(before: &Rule, after: &Rule) -> Edit {
+    match (before.is_joined(), after.is_joined()) {
+        (false, false) => compare(before, after),
+        (true, true) => super::joins::edit(before, after),
+        (true, false) | (false, true) => Edit::Panes,
+    }
+}
+
+/// The same of rules that are not joined.
+pub(super) fn compare(before: &Rule, after: &Rule) -> Edit {
     if before.matchers != after.matchers
         || sorted(&before.group_by) != sorted(&after.group_by)
         || before.stat != after.stat

@@ -96,7 +96,7 @@ pub(super) fn baseline(fields: &Fields<'_>) -> Option<Baseline> {
     map.missing("ratio", "ratio: \">2\"");
     map.finish();
     for field in ["threshold", "share", "compare"] {
-        if fields.has(field) {
+        if fields.has_own(field) {
             let message =
                 format!("{field} beside a baseline, which says what is compared with what");
             fields.report.error(fields.place_of(field), Kind::Conflict, message, "remove the line");

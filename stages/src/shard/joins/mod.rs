@@ -28,6 +28,7 @@ mod samples;
 mod save;
 mod watch;
 
+pub(super) use rules::edit;
 pub(super) use samples::Ways;
 
 use super::SLICES;

@@ -176,7 +176,8 @@ impl super::Joins {
     }
 }
 
-fn edit(before: &Rule, after: &Rule) -> Edit {
+/// What kind of edit lies between two joined rules of one name and first metric.
+pub(in crate::shard) fn edit(before: &Rule, after: &Rule) -> Edit {
     let same_view = before.any_of.len() == after.any_of.len()
         && before.any_of.iter().zip(&after.any_of).all(|(one, other)| {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.sees_as(other))
