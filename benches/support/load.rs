@@ -51,6 +51,8 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
+        matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: Vec::new(),
         stat,
         compare: Compare::Greater,
@@ -69,6 +71,8 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
         absent: None,
         flap_window: Span((window.0 * 20).max(3_600_000_000_000)),
         severity: "critical".to_owned(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: None,
         action: None,
         action_min_samples: 10,

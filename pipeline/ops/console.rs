@@ -38,6 +38,12 @@ pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
             format!("ALERT {subject} {seen}{limit}  → {told}")
         }
         AlertState::FiredAgain => format!("ALERT {subject} {seen}{limit}  in breach again"),
+        AlertState::SeverityChanged => {
+            format!(
+                "ALERT {subject} {seen}{limit}  {}",
+                event.detail.as_deref().unwrap_or_default()
+            )
+        }
         AlertState::Resolved => format!("ALERT_RESOLVED  {subject} back to {seen}"),
         AlertState::Closed => format!("ALERT_CLOSED  {subject}{detail}"),
         AlertState::NoData => format!("NO_DATA  {subject}"),

@@ -79,6 +79,36 @@ pub fn limit(rule: &Rule) -> f64 {
     }
 }
 
+/// The value compared with at a grade of the rule.
+pub fn limit_at(rule: &Rule, grade: usize) -> f64 {
+    rule.grades.get(grade).map_or_else(|| limit(rule), |grade| grade.bound)
+}
+
+/// What a verdict on the rule means at one of its grades. `recover` lies as far from every bound as from the first.
+pub fn at_grade(rule: &Rule, grade: usize, verdict: Verdict, value: Option<f64>) -> Verdict {
+    match (verdict, value) {
+        (
+            Verdict::Breach(Ground::Value) | Verdict::Between | Verdict::Clear(Ground::Value),
+            Some(value),
+        ) => {
+            let bound = limit_at(rule, grade);
+            let recover = rule.recover.map(|recover| bound + (recover - limit(rule)));
+            compare(rule.compare, value, bound, recover)
+        }
+        // Without a value there is one thing to say, at every grade.
+        (
+            Verdict::Breach(Ground::NoData | Ground::Absence)
+            | Verdict::Clear(Ground::NoData | Ground::Absence)
+            | Verdict::Undecided,
+            _,
+        )
+        | (
+            Verdict::Breach(Ground::Value) | Verdict::Between | Verdict::Clear(Ground::Value),
+            None,
+        ) => verdict,
+    }
+}
+
 /// Whether a window is evidence enough for an automatic action: samples in at least half of its panes (filled,
 /// all), and `samples_min` of them.
 pub fn enough_to_act(count: u64, (filled, panes): (u32, u32), samples_min: u64) -> bool {
@@ -90,7 +120,7 @@ fn judge_value(rule: &Rule, sight: &Sight) -> Judgement {
     let seen = last.map_or(armed, |last| last.max(armed));
     let (data, gone) = data_flag(rule, sight, seen);
     let verdict = match (data, sight.value) {
-        (DataFlag::Fresh, Some(value)) => compare(rule, value),
+        (DataFlag::Fresh, Some(value)) => compare(rule.compare, value, limit(rule), rule.recover),
         (DataFlag::NoData, _) if gone => match rule.no_data {
             NoData::Keep => Verdict::Undecided,
             NoData::Alert => Verdict::Breach(Ground::NoData),
@@ -164,13 +194,12 @@ fn next_look(seen: Time, window: Span, now: Time) -> Time {
     seen.plus(Span(window.0.saturating_mul(windows.max(2))))
 }
 
-fn compare(rule: &Rule, value: f64) -> Verdict {
-    let limit = limit(rule);
-    if rule.compare.breaches(value, limit) {
+fn compare(compare: Compare, value: f64, limit: f64, recover: Option<f64>) -> Verdict {
+    if compare.breaches(value, limit) {
         return Verdict::Breach(Ground::Value);
     }
-    let Some(recover) = rule.recover else { return Verdict::Clear(Ground::Value) };
-    let clear = match rule.compare {
+    let Some(recover) = recover else { return Verdict::Clear(Ground::Value) };
+    let clear = match compare {
         Compare::Greater | Compare::GreaterEqual => value <= recover,
         Compare::Less | Compare::LessEqual => value >= recover,
         // Settings refuse `recover` with these: there is no side to come back from.

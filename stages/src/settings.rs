@@ -3,6 +3,8 @@
 //! This is the shape that enters the logs, as JSON. What people write (YAML) and how it becomes this is
 //! the business of the `settings` crate. Durations are filled in there, so no default hides in a stage.
 
+use crate::matcher::Matcher;
+use crate::term::Term;
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,13 @@ pub struct Rule {
     pub name: String,
     /// The metric it watches.
     pub metric: String,
+    /// Which series of the metric it looks at, sorted; empty: all.
+    #[serde(rename = "where", default, skip_serializing_if = "Vec::is_empty")]
+    pub matchers: Vec<Matcher>,
+    /// The conditions of a joined rule: it is in breach where all terms of any of these lists are. `metric` is then that of
+    /// the first term, and with `window` and what is compared it stands for the rule where one is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_of: Vec<Vec<Term>>,
     /// Labels that make one alert each; empty: one alert over all series.
     pub group_by: Vec<String>,
     /// What is computed over the window.
@@ -89,6 +98,13 @@ pub struct Rule {
     pub flap_window: Span,
     /// `critical`, `warning`, ... : a token of the alert's subject.
     pub severity: String,
+    /// Where the rule has several severities, each with its bound, mildest first; `severity` and `threshold` (`share`
+    /// for shares) are then those of the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grades: Vec<Grade>,
+    /// The mildest severity that acts, where there are several; the highest unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_severity: Option<String>,
     /// Unit shown behind values, for instance `ms`.
     pub unit: Option<String>,
     /// What to do when it fires, beside telling people.
@@ -109,7 +125,33 @@ pub struct Rule {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// One of several severities of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Grade {
+    /// A token of the alert's subject, like [`Rule::severity`].
+    pub severity: String,
+    /// What the value is compared with: a threshold, or a share for [`Stat::Above`] and [`Stat::Below`].
+    pub bound: f64,
+}
+
 impl Rule {
+    /// The severity at a grade; the rule's own where it has one severity.
+    pub fn severity_at(&self, grade: usize) -> &str {
+        self.grades.get(grade).map_or(&self.severity, |grade| &grade.severity)
+    }
+
+    /// The grade of a severity; 0 where the rule has one severity, or none of this name.
+    pub fn grade_of(&self, severity: &str) -> usize {
+        self.grades.iter().position(|grade| grade.severity == severity).unwrap_or(0)
+    }
+
+    /// Whether an incident of this severity may be acted on.
+    pub fn acts_at(&self, severity: &str) -> bool {
+        let highest = self.grades.len().saturating_sub(1);
+        let least = self.action_severity.as_deref().map_or(highest, |least| self.grade_of(least));
+        self.grade_of(severity) >= least
+    }
+
     /// The unit to show: as said, else read off the metric's last word (`_ms`, `_seconds`, `_bytes`).
     pub fn unit_shown(&self) -> &str {
         if let Some(unit) = &self.unit {

@@ -5,7 +5,7 @@
 //! [`crate::track`]. When the time is over, too few or no fresh samples say nothing: inconclusive.
 
 use crate::batch::Kind;
-use crate::judge::{Sight, Verdict as Judged, judge};
+use crate::judge::{Judgement, Sight, Verdict as Judged, judge};
 use crate::level::Level;
 use crate::settings::{NoData, Rule};
 use crate::time::{Span, Time};
@@ -96,24 +96,9 @@ impl Watch {
             siblings: None,
         };
         let judged = judge(&self.rule, &sight);
-        self.state = step(self.state, judged.verdict, now);
-        let hold = self.request.hold;
-        let verdict = match self.state {
-            State::Clear { since } if now >= since.plus(hold) => Some(Verdict::Recovered),
-            State::Clear { .. } | State::Breach if now >= self.request.until => {
-                Some(Verdict::NotRecovered)
-            }
-            State::Waiting | State::Gap { .. } if now >= self.request.until => {
-                Some(Verdict::Inconclusive)
-            }
-            State::Waiting | State::Breach | State::Clear { .. } | State::Gap { .. } => None,
-        };
-        let held = match self.state {
-            State::Clear { since } => Some(since.plus(hold)),
-            State::Waiting | State::Breach | State::Gap { .. } => None,
-        };
-        let due = [held, Some(self.request.until), judged.due, self.window.next_leave()];
-        let due = due.into_iter().flatten().filter(|due| *due > now).min();
+        let (verdict, due) = progress(&self.request, &mut self.state, &judged, now);
+        let leaves = self.window.next_leave().filter(|due| *due > now);
+        let due = [due, leaves].into_iter().flatten().min();
         Answer { verdict, reading, due }
     }
 
@@ -121,11 +106,40 @@ impl Watch {
     pub fn freeze(&mut self, hole: Span) {
         self.request.until = self.request.until.plus(hole);
         self.last = self.last.map(|last| last.plus(hole));
-        self.state = match self.state {
-            State::Clear { since } => State::Clear { since: since.plus(hole) },
-            State::Waiting | State::Breach | State::Gap { .. } => self.state,
-        };
+        self.state = self.state.frozen_over(hole);
     }
+}
+
+impl State {
+    /// Moves its clock on over a hole in log time.
+    pub(crate) fn frozen_over(self, hole: Span) -> Self {
+        match self {
+            Self::Clear { since } => Self::Clear { since: since.plus(hole) },
+            Self::Waiting | Self::Breach | Self::Gap { .. } => self,
+        }
+    }
+}
+
+/// Moves a verification on by what was judged at `now`: its verdict, once there is one, and when to look again.
+pub(crate) fn progress(
+    request: &VerifyRequest,
+    state: &mut State,
+    judged: &Judgement,
+    now: Time,
+) -> (Option<Verdict>, Option<Time>) {
+    *state = step(*state, judged.verdict, now);
+    let verdict = match *state {
+        State::Clear { since } if now >= since.plus(request.hold) => Some(Verdict::Recovered),
+        State::Clear { .. } | State::Breach if now >= request.until => Some(Verdict::NotRecovered),
+        State::Waiting | State::Gap { .. } if now >= request.until => Some(Verdict::Inconclusive),
+        State::Waiting | State::Breach | State::Clear { .. } | State::Gap { .. } => None,
+    };
+    let held = match *state {
+        State::Clear { since } => Some(since.plus(request.hold)),
+        State::Waiting | State::Breach | State::Gap { .. } => None,
+    };
+    let due = [held, Some(request.until), judged.due];
+    (verdict, due.into_iter().flatten().filter(|due| *due > now).min())
 }
 
 /// | state \ judged | Breach, Between | Clear              | Undecided         |

@@ -38,6 +38,7 @@ fn the_alert_machine_keeps_to_its_table() {
                     keep: second(10),
                     quiet: second(10),
                     flaps: false,
+                    flap_window: second(20),
                 };
                 let (next, cause) = step(state, event, &clocks);
                 let cause = cause.map_or("-".to_owned(), |cause| format!("{cause:?}"));

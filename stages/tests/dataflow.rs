@@ -3,12 +3,13 @@
 mod shard_script;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use shard_script::{Bench, Dice, START, rule, settings};
 use stages::dataflow::{Dataflow, Feed, LogDone, LogState, Round};
 use stages::log::{EntryKind, LogId, Step};
 use stages::output::{Output, Target};
 use stages::rollup::{RollupPack, RollupPane, Tier};
+use stages::settings::Rule;
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
 use stages::wire::ShardEvent;
@@ -38,7 +39,12 @@ fn random_log(seed: u64) -> Vec<Step> {
                     "no_data": (["keep", "alert", "ok"][dice.roll(3) as usize]),
                 }))
             });
-            bench.settings(time, &settings(rules.collect()));
+            let mut rules: Vec<_> = rules.collect();
+            rules.extend((0..6).map(|number| joined_rule(&mut dice, &format!("joined-{number}"))));
+            bench.settings(time, &settings(rules));
+        }
+        if n % 200 == 199 {
+            ask_to_verify(&mut bench, time, n);
         }
         time = time.plus(Span::from_millis(match dice.roll(200) {
             0 => 20_000,
@@ -46,11 +52,71 @@ fn random_log(seed: u64) -> Vec<Step> {
             _ => dice.roll(90) as i64,
         }));
         let name = format!("m{}", dice.roll(6));
-        let body = json!({ "name": name, "val": dice.roll(120), "labels": { "pod": dice.roll(3).to_string() } });
+        let mut body = json!({ "name": name, "val": dice.roll(120), "labels": { "pod": dice.roll(3).to_string() } });
+        if dice.roll(10) == 0 {
+            // Some come twice.
+            body["id"] = json!(dice.roll(100).to_string());
+        }
         let kind = EntryKind::Metric(Bytes::from(name));
         bench.push(time, kind, Bytes::from(body.to_string()));
     }
     bench.steps
+}
+
+/// A rule over several metrics, which are several workers' own.
+fn joined_rule(dice: &mut Dice, name: &str) -> Rule {
+    let lists = 1 + dice.roll(2);
+    let any_of: Vec<Vec<Value>> =
+        (0..lists).map(|_| (0..1 + dice.roll(2)).map(|_| random_term(dice)).collect()).collect();
+    let metric = any_of[0][0]["metric"].clone();
+    let group_by = if dice.roll(2) == 0 { json!(["pod"]) } else { json!([]) };
+    let mut fields = json!({
+        "metric": metric, "any_of": any_of, "group_by": group_by, "window": "20s", "threshold": 1.0,
+        "for": format!("{}s", dice.roll(3)), "keep_firing_for": format!("{}s", dice.roll(3)),
+        "no_data": (["keep", "alert", "ok"][dice.roll(3) as usize]),
+    });
+    if lists == 1 && any_of[0].len() == 1 {
+        fields["threshold"] = any_of[0][0]["threshold"].clone();
+        let first = fields["threshold"].as_f64().unwrap();
+        let grade = |severity: &str, bound: f64| json!({ "severity": severity, "bound": bound });
+        fields["severity"] = json!("info");
+        fields["grades"] = json!([grade("info", first), grade("critical", first + 0.3)]);
+    }
+    rule(name, &fields)
+}
+
+fn random_term(dice: &mut Dice) -> Value {
+    let stats = ["mean", "sum", "count", "max", "min"];
+    let mut term = json!({
+        "metric": format!("m{}", dice.roll(6)), "stat": stats[dice.roll(5) as usize], "compare": ">",
+        "threshold": 0.4 + dice.roll(10) as f64 / 5.0, "window": format!("{}s", 5 + dice.roll(15)),
+        "min_samples": 1 + dice.roll(3), "fresh_for": format!("{}s", 3 + dice.roll(10)),
+    });
+    match dice.roll(3) {
+        0 => term["per"] = json!(format!("m{}", dice.roll(6))),
+        1 => term["baseline"] = json!(format!("{}s", 20 + dice.roll(20))),
+        _ => {
+            term["stat"] =
+                [json!("rate"), json!({ "percentile": 90.0 })][dice.roll(2) as usize].clone();
+            term["threshold"] = json!(dice.roll(90));
+        }
+    }
+    if dice.roll(3) == 0 {
+        term["where"] = json!([{ "label": "pod", "op": "!=", "value": "1" }]);
+    }
+    term
+}
+
+fn ask_to_verify(bench: &mut Bench, time: Time, number: u64) {
+    let body = json!({
+        "schema": 1, "source": { "stream": "events", "sequence": number, "time": time },
+        "subject": "ops.request.0", "body": {
+            "schema": 1, "incident": format!("i{number}"), "plan": "P",
+            "rule": format!("joined-{}", number % 6), "group": { "pod": "2" }, "from": time,
+            "for": "1s", "until": time.plus(Span::from_secs(8)), "min_samples": 2
+        }
+    });
+    bench.push(time, EntryKind::Verify, Bytes::from(body.to_string()));
 }
 
 fn run(workers: usize, rounds: Vec<Vec<Feed>>) -> Vec<LogDone> {
@@ -88,6 +154,22 @@ fn committed(done: &[LogDone]) -> Vec<Output> {
     outputs.filter(|output| output.target == Target::Commit).cloned().collect()
 }
 
+/// The first difference, if there is one, and not ten thousand lines of both.
+#[track_caller]
+fn same(found: &[Output], expected: &[Output], what: &str) {
+    let differ = |at: &usize| found.get(*at) != expected.get(*at);
+    if let Some(at) = (0..found.len().max(expected.len())).find(differ) {
+        let text = |output: Option<&Output>| {
+            output.map_or("nothing".into(), |it| String::from_utf8_lossy(&it.payload).into_owned())
+        };
+        panic!(
+            "{what}, {at}:\nfound    {}\nexpected {}",
+            text(found.get(at)),
+            text(expected.get(at))
+        );
+    }
+}
+
 #[test]
 fn the_number_of_workers_changes_nothing() {
     for seed in 1..4 {
@@ -95,8 +177,18 @@ fn the_number_of_workers_changes_nothing() {
         let rounds = || std::iter::once(adopt(None)).chain(steps.iter().map(feed)).collect();
         let one = committed(&run(1, rounds()));
         assert!(one.len() > 50, "the log says something: {}", one.len());
+        let of_joined = one.iter().filter(|output| {
+            let text = String::from_utf8_lossy(&output.payload);
+            text.contains("\"rule\":\"joined-") && text.contains("\"to\":\"firing\"")
+        });
+        let verified = one.iter().filter(|it| it.payload.starts_with(b"{\"type\":\"verified\""));
+        assert!(of_joined.count() > 10 && verified.count() > 5, "joined rules say something");
         for workers in [2, 4] {
-            assert_eq!(committed(&run(workers, rounds())), one, "{workers} workers, seed {seed}");
+            same(
+                &committed(&run(workers, rounds())),
+                &one,
+                &format!("{workers} workers, seed {seed}"),
+            );
         }
     }
 }
@@ -115,7 +207,7 @@ fn a_restored_shard_goes_on_byte_for_byte() {
         let rounds = std::iter::once(adopt(Some(chunks))).chain(after.iter().map(feed));
         let again = run(4, rounds.collect());
         assert!(again.iter().all(|done| done.stopped.is_none()), "{:?}", again[0].stopped);
-        assert_eq!(committed(&again), committed(&whole[at + 1..]), "after step {at}");
+        same(&committed(&again), &committed(&whole[at + 1..]), &format!("after step {at}"));
     }
 }
 

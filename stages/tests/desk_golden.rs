@@ -53,6 +53,8 @@ macro_rules! goldens {
 }
 
 goldens! {
+    one_incident_changes_its_severity
+    a_mild_severity_acts_where_that_is_said
     friday
     silence_does_not_resolve
     one_attempt_per_incident

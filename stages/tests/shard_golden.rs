@@ -3,7 +3,7 @@
 //! ```text
 //! rule {"for": "10s"}            the brief's rule with these fields
 //! 0s..20s every 100ms 110        samples from (in) to (out)
-//! 30s 1500 {"pod": "a"}          one sample, with labels
+//! 30s 1500 {"pod": "a"}          one sample, with labels; `__name__` is its metric, where it is another one
 //! 40s hole                       nothing is stored from the last entry until here
 //! 50s rules {"threshold": 5}     an edit; "rules -" removes the rule
 //! 60s verify 61s 10s 5m          a verification: from, for, within

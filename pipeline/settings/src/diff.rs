@@ -99,7 +99,7 @@ pub enum Effect {
 
 impl Effect {
     fn of(before: &Rule, after: &Rule) -> Self {
-        if before.metric != after.metric {
+        if before.metric != after.metric || before.is_joined() != after.is_joined() {
             return Self::Replaces;
         }
         match edit_of(before, after) {

@@ -6,7 +6,10 @@
 mod action;
 mod condition;
 
+pub(crate) use condition::{conditions, grades, matchers};
+
 use stages::settings::{NoData, Rule, Settings};
+use stages::term::Term;
 use stages::time::Span;
 
 /// The paragraph of `rule`, one of `settings`.
@@ -16,6 +19,7 @@ pub fn explain(rule: &Rule, settings: &Settings) -> String {
         condition::over(rule),
         groups(rule),
         enough(rule),
+        history(rule),
         no_data(rule),
         flaps(rule),
         Some(told(rule, settings)),
@@ -49,17 +53,29 @@ fn groups(rule: &Rule) -> Option<String> {
 }
 
 fn enough(rule: &Rule) -> Option<String> {
-    (rule.absent.is_none() && rule.min_samples > 1).then(|| {
-        format!(
-            "With fewer than {} in the window it decides nothing.",
-            count(rule.min_samples, "sample")
-        )
+    let several = rule.is_joined() && rule.lone_term().is_none();
+    (rule.absent.is_none() && rule.min_samples > 1 && !several).then(|| {
+        let per = rule.lone_term().and_then(|term| term.per.as_deref());
+        let of = per.map_or_else(String::new, |per| format!(" of {per}"));
+        let samples = count(rule.min_samples, "sample");
+        format!("With fewer than {samples}{of} in the window it decides nothing.")
     })
+}
+
+fn history(rule: &Rule) -> Option<String> {
+    let reach = |term: &Term| Some(Span(term.baseline?.0.saturating_add(term.window.0)));
+    let longest = rule.terms().filter_map(reach).max()?;
+    Some(format!(
+        "Before it has seen {longest} of samples, there is nothing to compare with and it decides nothing."
+    ))
 }
 
 fn no_data(rule: &Rule) -> Option<String> {
     if rule.absent.is_some() {
         return None;
+    }
+    if rule.is_joined() && rule.lone_term().is_none() {
+        return Some(several_without_data(rule));
     }
     let empty = match rule.no_data {
         NoData::Keep => format!(
@@ -81,6 +97,21 @@ fn no_data(rule: &Rule) -> Option<String> {
     Some(format!("{empty}{gap}."))
 }
 
+fn several_without_data(rule: &Rule) -> String {
+    let alone = match rule.no_data {
+        NoData::Keep => {
+            format!(
+                "says nothing: the others decide without it where they can; where they cannot, nothing changes, and after \
+                 {} a firing alert says that it has no data",
+                rule.keep_max
+            )
+        }
+        NoData::Alert => "counts as met".to_owned(),
+        NoData::Ok => "counts as not met".to_owned(),
+    };
+    format!("A condition without data for the length of its window {alone}.")
+}
+
 fn flaps(rule: &Rule) -> Option<String> {
     let times = stages::track::FLAP_FIRINGS;
     Some(format!(
@@ -90,7 +121,7 @@ fn flaps(rule: &Rule) -> Option<String> {
 }
 
 fn told(rule: &Rule, settings: &Settings) -> String {
-    let severity = &rule.severity;
+    let severity = &severities(rule);
     if rule.notify.is_empty() {
         return format!("Its severity is {severity}, and it tells nobody.");
     }
@@ -105,6 +136,17 @@ fn told(rule: &Rule, settings: &Settings) -> String {
     }
     text.push('.');
     text
+}
+
+/// One word, or the several of which it has the worst.
+fn severities(rule: &Rule) -> String {
+    let names: Vec<String> = rule.grades.iter().map(|grade| grade.severity.clone()).collect();
+    match names.as_slice() {
+        [] | [_] => rule.severity.clone(),
+        [first @ .., worst] => {
+            format!("{} or {worst}, the worst it reaches", first.join(", "))
+        }
+    }
 }
 
 fn runbook(rule: &Rule) -> String {

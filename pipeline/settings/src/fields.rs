@@ -77,6 +77,16 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|(key, ..)| *key == name)
     }
 
+    /// Fields that are known although nobody asks for them now.
+    pub fn know(&self, names: &[&'static str]) {
+        self.known.borrow_mut().extend(names);
+    }
+
+    /// Whether a field was written here, and not taken from the defaults of a folder.
+    pub fn has_own(&self, name: &str) -> bool {
+        self.has(name) && self.place_of(name).file == self.place.file
+    }
+
     /// Where the value of a field stands; the mapping, if the field is not there.
     pub fn place_of(&self, name: &str) -> &Place {
         let found = self.entries.iter().find(|(key, ..)| *key == name);

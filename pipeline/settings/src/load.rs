@@ -7,7 +7,7 @@ use crate::fields::{Said, short};
 use crate::files::{self, Layout};
 use crate::forms::is_plain_name;
 use crate::hint::did_you_mean;
-use crate::ops::{self, OpsConfig};
+use crate::ops::{self, BusConfig, OpsConfig};
 use crate::plan;
 use crate::problem::{Kind, Place, Problems, Report};
 use crate::receivers::Book;
@@ -16,6 +16,7 @@ use crate::suspect;
 use crate::yaml::{Node, Value};
 use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
+use stages::subject::Subjects;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,6 +54,9 @@ pub fn load_with(
     let mut book = read_book(layout, &report);
     let plans = read_plans(layout, &report);
     let rules = read_rules(layout, &report);
+    if let Some((ops, _)) = &ops {
+        check_shards(&rules, &ops.bus, &report);
+    }
     let suspicions = Report::default();
     suspect::look(&rules, &suspicions);
     let rules = connect(layout, rules, &plans, (&mut book, &report));
@@ -160,6 +164,29 @@ fn read_rules(layout: &Layout, report: &Report) -> Vec<PlacedRule> {
         }
     }
     rules
+}
+
+/// A rule over several metrics is judged where the samples of all of them are.
+fn check_shards(rules: &[PlacedRule], bus: &BusConfig, report: &Report) {
+    let subjects = Subjects::new(&bus.prefix);
+    let shard = |metric: &str| subjects.shard_of(metric, bus.shards);
+    for placed in rules.iter().filter(|placed| placed.rule.is_joined()) {
+        let metrics = placed.rule.metrics();
+        let home = shard(&placed.rule.metric);
+        let Some(other) = metrics.into_iter().find(|metric| shard(metric) != home) else {
+            continue;
+        };
+        let message = format!(
+            "{} lies in shard {home} of {}, {} in shard {}: no log has both",
+            short(&placed.rule.metric),
+            bus.shards,
+            short(other),
+            shard(other)
+        );
+        let remedy =
+            "send what belongs together as one metric with a label, or run with bus.shards: 1";
+        report.error(&placed.place, Kind::Conflict, message, remedy);
+    }
 }
 
 /// Checks names and references between rules, plans and receivers; rules sorted by name.

@@ -83,6 +83,8 @@ pub enum Kind {
     BadValue,
     /// A number or duration out of its range.
     OutOfRange,
+    /// A regular expression that cannot be read.
+    BadPattern,
     /// A name that is not allowed.
     BadName,
     /// Two things of one name.

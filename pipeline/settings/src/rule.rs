@@ -1,7 +1,7 @@
 //! A rule file: what to watch and what to do about it. All defaults of `semantics` 3 and 4 live here.
 //!
 //! ```yaml
-//! metric: county_api_ms            # needed
+//! metric: county_api_ms            # needed; or a ratio: errors / requests
 //! threshold: 1000                  # needed
 //! window: 3m                       # needed: 1s to 30d
 //! name: county_api                 # the stem of the file
@@ -19,13 +19,19 @@
 //! keep_max: 15m                    # 5 windows
 //! absent: 10m                      # makes absence the condition; threshold and window may then be left out
 //! flap_window: 1h                  # max(1h, 20 windows)
-//! severity: critical
+//! severity: critical               # or several, mildest first, each with its threshold (its share, with above and below):
+//!                                  #   {warning: 500, critical: 1000}, and no `threshold` (`share`). One alert changes its
+//!                                  #   severity: up and down as a rule of that threshold would fire and recover; `recover`
+//!                                  #   is said of the mildest and lies as far from every other. No data has the worst.
 //! group_by: [service, region]
+//! where: {service: courts}         # only series with these labels; or, as in Prometheus, text or a list of texts:
+//!                                  #   where: 'service="courts", region!~"eu-.*"'    (= != =~ !~, whole values)
 //! unit: ms                         # read off the metric's name
 //! labels: {team: courts}
 //! annotations: {summary: "The county API is slow"}
 //! action: "ROLLBACK:DOCKET_RULE"
 //! action_min_samples: 10
+//! action_severity: critical        # the mildest of several severities that acts; the worst
 //! guards: {changed_within: 30m, unless: county_down, approve: required, dry_run: false}
 //! runbook: wiki/slow-county-api
 //! notify: ["oncall@opm.gov", "pager_duty"]
@@ -34,16 +40,26 @@
 //!
 //! A file holds one rule, or several below `rules:`; `schema: 1` may stand at its top. What is common to the rules of a
 //! folder stands in its `_defaults.yml` (`defaults`).
+//! Conditions over several metrics (`all:`, `any:`), ratios and `baseline:` are described in `rule/terms.rs`, `slo:` in
+//! `rule/slo.rs`.
 
 mod action;
 mod condition;
+mod matchers;
+mod severity;
+mod slo;
+mod terms;
 
 use crate::fields::{Fields, Said, short};
-use crate::forms::is_plain_name;
 use crate::problem::{Kind, Place, Report};
 use crate::yaml::{Node, Value};
+use condition::Condition;
+use severity::Severities;
+use slo::Slo;
+use stages::matcher::Matcher;
 use stages::series::check_name;
 use stages::settings::{Action, NoData, Rule};
+use stages::term::Term;
 use stages::time::Span;
 use std::ops::RangeInclusive;
 
@@ -89,14 +105,15 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
     let Some(fields) = Fields::open(node, report) else { return Vec::new() };
     if !fields.has("rules") {
         schema(&fields);
-        return one(fields, Some(stem)).into_iter().collect();
+        return one(fields, Some(stem));
     }
     schema(&fields);
     let rules = fields.node("rules");
     fields.finish();
     match rules.map(|node| (node, &node.value)) {
         Some((_, Value::List(items))) => {
-            items.iter().filter_map(|item| one(Fields::open(item, report)?, None)).collect()
+            let opened = items.iter().filter_map(|item| Fields::open(item, report));
+            opened.flat_map(|fields| one(fields, None)).collect()
         }
         Some((node, other)) => {
             let message = format!("rules is {}", other.kind());
@@ -108,47 +125,48 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
 }
 
 /// Reads one rule to its end, so that all its faults are noted, with stand-ins for what is wrong: the set is
-/// refused anyway, and what the rule refers to is checked too. `None` without a name to speak of it.
-fn one(fields: Fields<'_>, stem: Option<&str>) -> Option<PlacedRule> {
-    let placed = said(&fields, stem);
+/// refused anyway, and what the rule refers to is checked too. None without a name to speak of it; two of a promise.
+fn one(fields: Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
+    let rules = said(&fields, stem);
     fields.finish();
-    (!placed.rule.name.is_empty()).then_some(placed)
+    rules.into_iter().filter(|placed| !placed.rule.name.is_empty()).collect()
 }
 
 /// What a rule says, its unknown fields left aside.
-fn said(fields: &Fields<'_>, stem: Option<&str>) -> PlacedRule {
+fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
     let (name, name_place) = name(fields, stem);
-    let condition = condition::read(fields);
-    let window = condition.window;
+    let severities = severity::read(fields);
+    let Seen { metric, matchers, condition, any_of, slo } = seen(fields, &severities);
     let plan = action::plan(fields);
     let (guards, unless) = action::guards(fields);
     let (runbook, notify) = (fields.text("runbook"), fields.texts("notify").unwrap_or_default());
-    // In whole milliseconds, as durations are written on the bus.
-    let third = Span::from_millis(window.0 / 3_000_000);
-    let times = |count: i64| Span(window.0.saturating_mul(count));
-    let rule = Rule {
+    let mut rule = Rule {
         name: name.unwrap_or_default(),
-        metric: metric(fields),
+        metric,
+        matchers,
+        any_of,
         group_by: group_by(fields),
         stat: condition.stat,
         compare: condition.compare,
         threshold: condition.threshold,
         share: condition.share,
-        window,
+        window: condition.window,
         hold: fields.span("for", WAIT).unwrap_or_default(),
         recover: condition.recover,
         keep_firing_for: fields.span("keep_firing_for", WAIT).unwrap_or_default(),
         reopen_within: fields.span("reopen_within", WAIT).unwrap_or_default(),
         min_samples: fields.whole("min_samples", SAMPLES).unwrap_or(1),
-        fresh_for: fields.span("fresh_for", SOME_WAIT).unwrap_or(third.max(Span::from_secs(10))),
-        gap_tolerance: fields.span("gap_tolerance", WAIT).unwrap_or(third),
+        fresh_for: fields
+            .span("fresh_for", SOME_WAIT)
+            .unwrap_or(terms::fresh_for(condition.window)),
+        gap_tolerance: Span::ZERO,
         no_data: fields.word("no_data", &NO_DATA).unwrap_or_default(),
-        keep_max: fields.span("keep_max", LONG_WAIT).unwrap_or(times(5)),
+        keep_max: Span::ZERO,
         absent: condition.absent,
-        flap_window: fields
-            .span("flap_window", LONG_WAIT)
-            .unwrap_or(times(20).max(Span::from_secs(3_600))),
-        severity: severity(fields),
+        flap_window: Span::ZERO,
+        severity: severities.severity,
+        grades: severities.grades,
+        action_severity: severities.action,
         unit: fields.text("unit").map(|said| said.text),
         action: plan.as_ref().map(|said| Action::Rollback(said.text.clone())),
         action_min_samples: fields.whole("action_min_samples", SAMPLES).unwrap_or(10),
@@ -160,10 +178,72 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> PlacedRule {
         labels: fields.text_map("labels", check_label),
         annotations: fields.text_map("annotations", |_, _, _| {}),
     };
+    if condition.per.is_some() || condition.baseline.is_some() {
+        rule.any_of = vec![vec![terms::of_rule(&rule, &condition)]];
+    }
+    let spans = [
+        fields.span("gap_tolerance", WAIT),
+        fields.span("keep_max", LONG_WAIT),
+        fields.span("flap_window", LONG_WAIT),
+    ];
+    fill_spans(&mut rule, spans);
     let place = fields.place.clone();
     let limit_place =
         fields.place_of(if fields.has("share") { "share" } else { "threshold" }).clone();
-    PlacedRule { rule, place, name_place, limit_place, notify, plan, unless, runbook }
+    let placed = PlacedRule { rule, place, name_place, limit_place, notify, plan, unless, runbook };
+    match &slo {
+        Some(slo) if !placed.rule.name.is_empty() => slo::expand(placed, slo, (fields, spans)),
+        Some(_) | None => vec![placed],
+    }
+}
+
+/// Fills in what is counted in windows: gap tolerance, `keep_max` and flap window, as said or by the rule's longest.
+fn fill_spans(rule: &mut Rule, [gap_tolerance, keep_max, flap_window]: [Option<Span>; 3]) {
+    if let Some(window) = terms::longest(&rule.any_of) {
+        rule.window = window;
+    }
+    let times = |count: i64| Span(rule.window.0.saturating_mul(count));
+    // In whole milliseconds, as durations are written on the bus.
+    rule.gap_tolerance = gap_tolerance.unwrap_or(Span::from_millis(rule.window.0 / 3_000_000));
+    rule.keep_max = keep_max.unwrap_or(times(5));
+    rule.flap_window = flap_window.unwrap_or(times(20).max(Span::from_secs(3_600)));
+}
+
+/// What a rule looks at, and when that is a breach.
+struct Seen {
+    metric: String,
+    matchers: Vec<Matcher>,
+    condition: Condition,
+    any_of: Vec<Vec<Term>>,
+    slo: Option<Slo>,
+}
+
+fn seen(fields: &Fields<'_>, severities: &Severities) -> Seen {
+    fields.know(&["all", "any"]);
+    let several = fields.has("all") || fields.has("any");
+    let slo = slo::read(fields, several);
+    let matchers = matchers::read(fields);
+    if several {
+        let mut any_of = terms::lists(fields);
+        terms::check_whole(fields, severities);
+        for term in any_of.iter_mut().flatten() {
+            // What is said of the rule is said of each of its conditions.
+            term.matchers.extend(matchers.iter().cloned());
+            term.matchers.sort();
+            term.matchers.dedup();
+        }
+        let first = any_of.first().and_then(|list| list.first());
+        let metric = first.map(|term| term.metric.clone()).unwrap_or_default();
+        let condition = first.map_or_else(Condition::none, Condition::of);
+        return Seen { metric, matchers, condition, any_of, slo };
+    }
+    let watched = terms::watched(fields);
+    let condition = if slo.is_some() || fields.has("slo") {
+        condition::of_slo(fields, watched.per)
+    } else {
+        condition::read(fields, watched.per, Some(severities))
+    };
+    Seen { metric: watched.metric, matchers, condition, any_of: Vec::new(), slo }
 }
 
 /// The version of the files' form, where one is said: 1, the only one there is.
@@ -207,13 +287,22 @@ pub(crate) fn try_defaults(entries: &[(Node, Node)], report: &Report) {
         .filter(|(key, _)| matches!(&key.value, Value::Text(name) if alone(name)))
         .cloned()
         .collect();
-    all.push(stand_in("metric", Value::Text("m".into())));
+    let (several, slo) = (says("all").is_some() || says("any").is_some(), says("slo").is_some());
+    if !several {
+        all.push(stand_in("metric", Value::Text(if slo { "m / n" } else { "m" }.into())));
+    }
+    let graded = matches!(says("severity").map(|node| &node.value), Some(Value::Map(_)));
+    let needless = |name: &str| match name {
+        "threshold" => several || slo || says("baseline").is_some() || (graded && !shares),
+        "window" => several || slo,
+        _ => false,
+    };
     for (name, value) in [
         ("threshold", Value::Whole(0)),
         ("window", Value::Text("1m".into())),
         ("action", Value::Text("ROLLBACK:P".into())),
     ] {
-        if says(name).is_none() {
+        if says(name).is_none() && !needless(name) {
             all.push(stand_in(name, value));
         }
     }
@@ -245,27 +334,13 @@ fn name(fields: &Fields<'_>, stem: Option<&str>) -> (Option<String>, Place) {
     (Some(said.text), said.place)
 }
 
-/// The metric's name; empty if it is missing.
-fn metric(fields: &Fields<'_>) -> String {
-    let Some(said) = fields.text("metric") else {
-        fields.missing("metric", "metric: the_name_services_send");
-        return String::new();
-    };
+/// A metric's name, checked.
+fn metric_of(said: Said, report: &Report) -> String {
     if check_name(&said.text).is_err() {
         let message = format!("metric {:?} is not a metric's name", short(&said.text));
         let remedy =
             "write letters, digits and _ : . - , beginning with a letter, like county_api_ms";
-        fields.report.error(&said.place, Kind::BadName, message, remedy);
-    }
-    said.text
-}
-
-fn severity(fields: &Fields<'_>) -> String {
-    let Some(said) = fields.text("severity") else { return "critical".to_owned() };
-    if !is_plain_name(&said.text) {
-        let message = format!("severity {:?} is not a plain word", short(&said.text));
-        let remedy = "write letters, digits, _ and -, like critical or warning";
-        fields.report.error(&said.place, Kind::BadName, message, remedy);
+        report.error(&said.place, Kind::BadName, message, remedy);
     }
     said.text
 }

@@ -46,6 +46,47 @@ impl JsonSchema for Texts {
     }
 }
 
+/// Label matchers: a mapping for equality, or text as Prometheus has it, or a list of texts.
+struct Matchers;
+
+/// A word, or several with their bounds.
+struct Severities;
+
+impl JsonSchema for Matchers {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Matchers".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "object", "additionalProperties": { "type": "string" } },
+            { "type": "string", "minLength": 1 },
+            { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 },
+        ] })
+    }
+}
+
+impl JsonSchema for Severities {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Severities".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" },
+            { "type": "object", "additionalProperties": { "type": "number" }, "minProperties": 1, "maxProperties": 5 },
+        ] })
+    }
+}
+
 /// What to watch and what to do about it.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,9 +95,21 @@ struct Rule {
     /// Unique; the stem of the file unless said. A rule of a list needs one.
     #[schemars(length(min = 1, max = 200))]
     name: Option<String>,
-    /// The metric it watches.
-    #[schemars(regex(pattern = "^[A-Za-z_:][A-Za-z0-9_:.-]*$"))]
-    metric: String,
+    /// The metric it watches, or a ratio of two: errors / requests. Left out with all or any.
+    #[schemars(regex(pattern = "^[A-Za-z_:][A-Za-z0-9_:.-]*( */ *[A-Za-z_:][A-Za-z0-9_:.-]*)?$"))]
+    metric: Option<String>,
+    /// Only series with these labels.
+    r#where: Option<Matchers>,
+    /// Conditions that must all hold, joined on the labels of group_by.
+    #[schemars(length(min = 1, max = 10))]
+    all: Option<Vec<Condition>>,
+    /// Conditions of which one is enough, joined on the labels of group_by.
+    #[schemars(length(min = 1, max = 10))]
+    any: Option<Vec<Condition>>,
+    /// Compares with the same window earlier, instead of with a threshold.
+    baseline: Option<Baseline>,
+    /// Page and ticket on how fast the budget of a promise burns; metric is a ratio of bad events to all.
+    slo: Option<Slo>,
     /// What the statistic is compared with; with stat above or below, what samples are.
     threshold: Option<f64>,
     /// Length of the window, 1s to 30d.
@@ -97,9 +150,10 @@ struct Rule {
     absent: Option<Duration>,
     /// Window in which firings are counted for flapping.
     flap_window: Option<Duration>,
-    /// A plain word; critical unless said.
-    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
-    severity: Option<String>,
+    /// A plain word, critical unless said; or several with their thresholds, mildest first.
+    severity: Option<Severities>,
+    /// The mildest of several severities that acts; the worst unless said.
+    action_severity: Option<String>,
     /// Labels that make one alert each.
     group_by: Option<Texts>,
     /// Unit shown behind values; read off the metric's name unless said.
@@ -122,6 +176,62 @@ struct Rule {
     notify: Option<Texts>,
     /// Remind after this long while it is open; 4h unless said.
     repeat: Option<Duration>,
+}
+
+/// One condition of all or any.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by schemars alone")]
+struct Condition {
+    /// The metric it watches, or a ratio of two.
+    #[schemars(regex(pattern = "^[A-Za-z_:][A-Za-z0-9_:.-]*( */ *[A-Za-z_:][A-Za-z0-9_:.-]*)?$"))]
+    metric: String,
+    /// Only series with these labels.
+    r#where: Option<Matchers>,
+    /// What is computed over the window; mean, of a ratio sum, unless said.
+    stat: Option<String>,
+    /// What the statistic is compared with.
+    threshold: Option<f64>,
+    /// Share of samples, 0 to 1, with stat above or below.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    share: Option<f64>,
+    /// How the value is compared; strictly greater unless said.
+    #[schemars(extend("enum" = [">", ">=", "<", "<=", "==", "!="]))]
+    compare: Option<String>,
+    /// Value at or beyond which it no longer holds; the threshold unless said.
+    recover: Option<f64>,
+    /// Length of the window, 1s to 30d.
+    window: Duration,
+    /// Fewer samples than this decide nothing; 1 unless said.
+    #[schemars(range(min = 1))]
+    min_samples: Option<u64>,
+    /// A sample this recent makes an evaluation fresh.
+    fresh_for: Option<Duration>,
+    /// Compares with the same window earlier, instead of with a threshold.
+    baseline: Option<Baseline>,
+}
+
+/// The same window earlier.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by schemars alone")]
+struct Baseline {
+    /// How much earlier, 1m to 31d.
+    offset: Duration,
+    /// How the quotient of both is compared: >2.
+    #[schemars(regex(pattern = "^(>|>=|<|<=|==|!=) *[0-9]"))]
+    ratio: String,
+}
+
+/// A promise.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read by schemars alone")]
+struct Slo {
+    /// Percentage of events that are good.
+    objective: f64,
+    /// Over how long, 7d to 92d.
+    window: Duration,
 }
 
 /// What must hold before an automatic action.

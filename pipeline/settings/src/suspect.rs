@@ -33,7 +33,8 @@ pub(crate) fn look(rules: &[PlacedRule], report: &Report) {
 /// Warns of a rule whose condition is decided before any sample came.
 fn outcome(placed: &PlacedRule, report: &Report) {
     let rule = &placed.rule;
-    if rule.absent.is_some() {
+    // What several metrics say together is not decided by their statistics.
+    if rule.absent.is_some() || rule.is_joined() {
         return;
     }
     let (least, most) = range(rule);

@@ -7,6 +7,7 @@ use crate::desk::incident::Incident;
 use crate::desk::rollback::Happening;
 use crate::desk::state::{Alert, State};
 use crate::judge::enough_to_act;
+use crate::matcher::Operator;
 use crate::series::Labels;
 use crate::settings::{Action, Plan, Rule};
 use crate::time::{Span, Time};
@@ -119,7 +120,11 @@ fn remove_last(times: &mut VecDeque<Time>, at: Time) {
 /// Whether what forbade an action may pass while the alert is still Firing.
 pub fn may_pass(why: Forbidden) -> bool {
     match why {
-        Forbidden::NotFresh | Forbidden::Evidence | Forbidden::NoChange | Forbidden::Unless => true,
+        Forbidden::NotFresh
+        | Forbidden::Evidence
+        | Forbidden::Severity
+        | Forbidden::NoChange
+        | Forbidden::Unless => true,
         Forbidden::Flapping
         | Forbidden::Silenced
         | Forbidden::Cooldown
@@ -151,12 +156,16 @@ pub fn plan(state: &State, name: &str) -> Option<Arc<Plan>> {
     state.settings.plans.iter().find(|plan| plan.name == name).cloned()
 }
 
-/// Labels a silence is held against: those of rule and group, and `rule`, `severity`, `metric`.
-pub fn labels(rule: &Rule, group: &Labels) -> Labels {
-    let mut labels = rule.labels.clone();
+/// Labels a silence is held against: those of rule and group, those that every series the rule looks at has by its
+/// `where`, and `rule`, `severity`, `metric`.
+pub fn labels(rule: &Rule, incident: &Incident) -> Labels {
+    let group = &incident.group;
+    let known = rule.matchers.iter().filter(|it| it.op == Operator::Equal && !it.value.is_empty());
+    let mut labels: Labels = known.map(|it| (it.label.clone(), it.value.clone())).collect();
+    labels.extend(rule.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
     labels.extend(group.iter().map(|(name, value)| (name.clone(), value.clone())));
     for (name, value) in
-        [("rule", &rule.name), ("severity", &rule.severity), ("metric", &rule.metric)]
+        [("rule", &rule.name), ("severity", &incident.severity), ("metric", &rule.metric)]
     {
         labels.insert(name.to_owned(), value.clone());
     }
@@ -215,8 +224,10 @@ fn of_the_case(state: &State, case: &Case<'_>, plan: &Plan) -> Option<Forbidden>
         Some(Forbidden::NotFresh)
     } else if alert.flapping {
         Some(Forbidden::Flapping)
-    } else if state.silences.covers_actions(&labels(case.rule, &alert.group), state.now) {
+    } else if state.silences.covers_actions(&labels(case.rule, case.incident), state.now) {
         Some(Forbidden::Silenced)
+    } else if !case.rule.acts_at(&case.incident.severity) {
+        Some(Forbidden::Severity)
     } else if !enough(&alert.evidence, case.rule.action_min_samples) {
         Some(Forbidden::Evidence)
     } else {

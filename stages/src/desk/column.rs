@@ -138,7 +138,7 @@ pub fn tell(state: &mut State, subjects: &Subjects, id: &str, rule: &Rule, news:
 }
 
 fn silenced(state: &State, incident: &Incident, rule: &Rule, reason: Reason) -> Option<Untold> {
-    let labels = act::labels(rule, &incident.group);
+    let labels = act::labels(rule, incident);
     let over = matches!(reason, Reason::Resolved) && incident.told.anybody();
     (!over && state.silences.covers(&labels, state.now)).then_some(Untold::Silenced)
 }

@@ -44,6 +44,9 @@ impl Desk {
         };
         let key = series_key(&transition.rule, &transition.group);
         let before = self.note(&key, transition);
+        if matches!(transition.to, Axis::Firing | Axis::Recovering) {
+            self.severity_moved(&rule, &key, transition);
+        }
         match transition.to {
             Axis::Pending => {
                 if before.as_ref().is_none_or(|alert| alert.axis != Axis::Pending) {
@@ -170,6 +173,7 @@ impl Desk {
         incident.progress = progress;
         incident.openings += 1;
         incident.source.clone_from(&it.incident);
+        incident.severity.clone_from(&it.severity);
         incident.acked = None;
         incident.verified = None;
         self.fired(rule, id, it, Some("reopened".to_owned()));
@@ -198,7 +202,7 @@ impl Desk {
             Some(_) => (Some(RollbackState::Commanded), None),
         };
         let openings = self.state.incidents.get(id).map_or(1, |incident| incident.openings);
-        let mut summary = words::breach(rule, &it.group, &it.evidence);
+        let mut summary = words::breach(rule, &it.group, (&it.severity, &it.evidence));
         if age > OLD {
             summary = words::while_down(&summary, it.time);
         }
@@ -238,7 +242,10 @@ impl Desk {
             let news = News {
                 reason: Reason::Flapping,
                 topic: format!("flapping/{openings}"),
-                summary: format!("{} - it flaps", words::breach(rule, &it.group, &it.evidence)),
+                summary: format!(
+                    "{} - it flaps",
+                    words::breach(rule, &it.group, (&it.severity, &it.evidence))
+                ),
                 age: self.age(it),
                 ended: None,
                 evidence: Some(it.evidence.clone()),

@@ -2,7 +2,7 @@
 //! severity, and rollbacks judged again.
 
 use crate::desk::act::{self, Case};
-use crate::desk::column::{News, Untold};
+use crate::desk::column::{Heard, News, Untold};
 use crate::desk::rollback::Happening;
 use crate::desk::rollbacks::Word;
 use crate::desk::speak::facts_of;
@@ -10,10 +10,17 @@ use crate::desk::state::Chore;
 use crate::desk::{Desk, words};
 use crate::settings::Rule;
 use crate::time::Span;
-use crate::wire::{AlertState, Forbidden, Reason};
+use crate::wire::{AlertState, Evidence, Forbidden, Reason, Transition};
 
 /// Shortest time between two reminders, whatever a rule says: a page a second helps nobody.
 const REPEAT_MIN: Span = Span::from_secs(1);
+
+/// A severity an incident has from now on, and what was seen.
+struct Severity<'a> {
+    id: &'a str,
+    severity: &'a str,
+    evidence: &'a Evidence,
+}
 
 impl Desk {
     pub(super) fn schedule_reminder(&mut self, id: &str, rule: &Rule) {
@@ -36,7 +43,7 @@ impl Desk {
             return;
         }
         let number = incident.reminders + 1;
-        let line = words::breach(&rule, &incident.group, &alert.evidence);
+        let line = words::breach(&rule, &incident.group, (&incident.severity, &alert.evidence));
         let news = News {
             reason: Reason::Reminded,
             topic: format!("reminded/{number}"),
@@ -68,7 +75,7 @@ impl Desk {
         for id in owed {
             let Some(rule) = self.rule_of(&id) else { continue };
             let Some((incident, alert)) = self.incident_and_alert(&id) else { continue };
-            let line = words::breach(&rule, &incident.group, &alert.evidence);
+            let line = words::breach(&rule, &incident.group, (&incident.severity, &alert.evidence));
             let news = News {
                 reason: Reason::Fired,
                 topic: format!("fired/{}", incident.openings),
@@ -90,34 +97,58 @@ impl Desk {
         }
     }
 
-    /// New settings may say another severity of what is open.
+    /// New settings may say another severity of what is open. Of several the shard says which one it is, unless it is
+    /// none of them any more.
     pub(super) fn severities_changed(&mut self) {
         let open = self.state.incidents.values().filter(|incident| incident.progress.open());
         let open: Vec<String> = open.map(|incident| incident.id.clone()).collect();
         for id in open {
             let Some(rule) = self.rule_of(&id) else { continue };
-            let Some(incident) = self.state.incidents.get_mut(&id) else { continue };
-            if incident.severity == rule.severity {
+            let Some((incident, alert)) = self.incident_and_alert(&id) else { continue };
+            let known = rule.grades.iter().any(|grade| grade.severity == incident.severity);
+            if known || incident.severity == rule.severity {
                 continue;
             }
-            let before = std::mem::replace(&mut incident.severity, rule.severity.clone());
+            let changed = Severity { id: &id, severity: &rule.severity, evidence: &alert.evidence };
+            let (heard, detail) = self.change_severity(&rule, changed, Span::ZERO);
             let Some((incident, alert)) = self.incident_and_alert(&id) else { continue };
-            let detail = format!("severity changed from {before} to {}", rule.severity);
-            let line = words::breach(&rule, &incident.group, &alert.evidence);
-            let news = News {
-                reason: Reason::SeverityChanged,
-                topic: format!("severity/{}", self.state.position),
-                summary: format!("{line} - {detail}"),
-                age: Span::ZERO,
-                ended: None,
-                evidence: Some(alert.evidence.clone()),
-                action: None,
-                action_detail: None,
-            };
-            let heard = self.tell(&id, &rule, &news);
             let facts = facts_of(&rule, &incident, &alert);
             self.emit(&facts, Some(&id), AlertState::FiredAgain, heard, Some(detail));
         }
+    }
+
+    /// A shard's word may carry another severity of what is open: the same incident is worse, or better, than it was.
+    pub(super) fn severity_moved(&mut self, rule: &Rule, key: &str, it: &Transition) {
+        let Some(id) = self.state.alerts.get(key).and_then(|alert| alert.incident.clone()) else {
+            return;
+        };
+        let Some(incident) = self.state.incidents.get(&id) else { return };
+        if rule.grades.is_empty() || !incident.progress.open() || incident.severity == it.severity {
+            return;
+        }
+        let changed = Severity { id: &id, severity: &it.severity, evidence: &it.evidence };
+        let (heard, detail) = self.change_severity(rule, changed, self.age(it));
+        self.say_incident(rule, it, (&id, AlertState::SeverityChanged), heard, Some(detail));
+    }
+
+    fn change_severity(&mut self, rule: &Rule, to: Severity<'_>, age: Span) -> (Heard, String) {
+        let Some(incident) = self.state.incidents.get_mut(to.id) else {
+            return (Heard::default(), String::new());
+        };
+        let before = std::mem::replace(&mut incident.severity, to.severity.to_owned());
+        let detail = format!("severity changed from {before} to {}", to.severity);
+        let line = words::breach(rule, &incident.group, (to.severity, to.evidence));
+        let news = News {
+            reason: Reason::SeverityChanged,
+            topic: format!("severity/{}", self.state.position),
+            summary: format!("{line} - {detail}"),
+            age,
+            ended: None,
+            evidence: Some(to.evidence.clone()),
+            action: None,
+            action_detail: None,
+        };
+        (self.tell(to.id, rule, &news), detail)
     }
 
     /// Judges again what something forbade that may have passed.

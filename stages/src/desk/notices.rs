@@ -132,6 +132,8 @@ pub(super) fn no_rule(name: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: String::new(),
+        matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: Vec::new(),
         stat: Stat::Mean,
         compare: Compare::Greater,
@@ -150,6 +152,8 @@ pub(super) fn no_rule(name: &str) -> Rule {
         absent: None,
         flap_window: Span::ZERO,
         severity: say::WARNING.to_owned(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: Some(String::new()),
         action: None,
         action_min_samples: 0,

@@ -5,7 +5,7 @@ use crate::desk::column::{Heard, News, Untold};
 use crate::desk::incident::Incident;
 use crate::desk::words;
 use crate::series::Labels;
-use crate::settings::{Action, Receiver, Rule};
+use crate::settings::{Action, Receiver, Rule, Stat};
 use crate::time::{Span, Time};
 use crate::wire::{
     AlertEvent, AlertState, Axis, Cause, DataFlag, Evidence, Intent, Reason, SCHEMA,
@@ -79,10 +79,10 @@ pub fn alert(
         data: facts.data,
         cause: facts.cause,
         level: facts.evidence.level,
-        threshold: facts.rule.threshold,
+        threshold: shown_threshold(facts.rule, facts.severity),
         unit: facts.rule.unit_shown().to_owned(),
         reading: words::reading(facts.rule, facts.evidence),
-        limit: Some(words::limit(facts.rule)),
+        limit: Some(words::limit(facts.rule, facts.severity)),
         evidence: facts.evidence.clone(),
         runbook: facts.rule.runbook.clone(),
         labels: facts.rule.labels.clone(),
@@ -90,6 +90,14 @@ pub fn alert(
         folded: heard.folded.clone(),
         untold: heard.untold.map(|why| Untold::word(why).to_owned()),
         detail,
+    }
+}
+
+/// The threshold at this severity; for shares the one samples are held against, at every severity.
+fn shown_threshold(rule: &Rule, severity: &str) -> f64 {
+    match (rule.stat, rule.grades.get(rule.grade_of(severity))) {
+        (Stat::Above | Stat::Below, _) | (_, None) => rule.threshold,
+        (_, Some(grade)) => grade.bound,
     }
 }
 

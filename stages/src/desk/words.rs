@@ -1,5 +1,7 @@
 //! The sentences of the desk: lines of pages, reasons in words. Numbers are [`crate::number`]'s.
 
+use crate::judge::limit_at;
+use crate::matcher::{Matcher, Operator};
 use crate::number::{plain, with_unit};
 use crate::series::Labels;
 use crate::settings::{Rule, Stat};
@@ -10,32 +12,66 @@ use std::collections::BTreeMap;
 /// Longest group of labels on a line of a page; a mail's subject and a phone's screen end there.
 const GROUP_CHARS_MAX: usize = 120;
 
-/// What a page is about: `county_api_ms` or `county_api_ms{region=eu}`.
+/// What a page is about: `county_api_ms`, `county_api_ms{region=eu}` or `county_api_ms{code=~5..,region=eu}`.
 pub fn subject(rule: &Rule, group: &Labels) -> String {
-    if group.is_empty() {
-        return rule.metric.clone();
+    // What the group says already is not said twice.
+    let said = |it: &&Matcher| it.op != Operator::Equal || !group.contains_key(&it.label);
+    let matchers = rule.matchers.iter().filter(said);
+    let matchers = matchers.map(|it| format!("{}{}{}", it.label, it.op.sign(), it.value));
+    let labels = group.iter().map(|(name, value)| format!("{name}={value}"));
+    let pairs: Vec<String> = matchers.chain(labels).collect();
+    let watched = match rule.lone_term() {
+        Some(term) => term.shown(),
+        None if rule.is_joined() => rule.name.clone(),
+        None => rule.metric.clone(),
+    };
+    if pairs.is_empty() {
+        return watched;
     }
-    let pairs: Vec<String> = group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut text = pairs.join(",");
     if let Some((end, _)) = text.char_indices().nth(GROUP_CHARS_MAX) {
         text.truncate(end);
         text.push('…');
     }
-    format!("{}{{{text}}}", rule.metric)
+    format!("{watched}{{{text}}}")
 }
 
 /// `county_api_ms 1580 ms (threshold 1000)`.
-pub fn breach(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
+pub fn breach(rule: &Rule, group: &Labels, (severity, evidence): (&str, &Evidence)) -> String {
     let seen = reading(rule, evidence).unwrap_or_else(|| "no data".to_owned());
-    format!("{} {seen} ({})", subject(rule, group), limit(rule))
+    format!("{} {seen} ({})", subject(rule, group), limit(rule, severity))
 }
 
-/// What the number is held against: `threshold 1000`, or `share 0.3` where the rule counts samples.
-pub fn limit(rule: &Rule) -> String {
-    match (rule.stat, rule.share) {
-        (Stat::Above | Stat::Below, Some(share)) => format!("share {}", plain(share)),
-        _ => format!("threshold {}", plain(rule.threshold)),
+/// What the number is held against at this severity: `threshold 1000`, or `share 0.3` where the rule counts samples.
+pub fn limit(rule: &Rule, severity: &str) -> String {
+    if let Some(conditions) = conditions(rule) {
+        return conditions;
     }
+    let bound = limit_at(rule, rule.grade_of(severity));
+    match (rule.stat, rule.share) {
+        (Stat::Above | Stat::Below, Some(_)) => format!("share {}", plain(bound)),
+        _ => format!("threshold {}", plain(bound)),
+    }
+}
+
+/// `all of 2 conditions`, for a rule of several.
+fn conditions(rule: &Rule) -> Option<String> {
+    let (lists, terms) = (rule.any_of.len(), rule.terms().count());
+    match (lists, terms) {
+        (_, 0 | 1) => None,
+        (1, terms) => Some(format!("all of {terms} conditions")),
+        (lists, terms) if lists == terms => Some(format!("any of {terms} conditions")),
+        (lists, _) => Some(format!("any of {lists} sets of conditions")),
+    }
+}
+
+/// What the conditions of a rule saw; those in breach, where there are any: `api_ms 1580, errors / requests 0.2`.
+fn terms(evidence: &Evidence) -> Option<String> {
+    let breach = evidence.terms.iter().any(|seen| seen.breach);
+    let told = evidence.terms.iter().filter(|seen| seen.breach || !breach);
+    let told = told.filter_map(|seen| Some(format!("{} {}", seen.term, plain(seen.value?))));
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 /// `county_api_ms back to 112 ms`.
@@ -46,8 +82,16 @@ pub fn back(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
 
 /// The number to set beside the limit: the current level where the rule watches a level, else its statistic.
 pub fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
-    let unit = rule.unit_shown();
     let value = evidence.value;
+    if rule.is_joined() {
+        // Neither the metric's name nor the statistic says what a quotient is measured in.
+        let unit = rule.unit.as_deref().unwrap_or_default();
+        return match rule.lone_term() {
+            Some(_) => value.map(|value| with_unit(value, unit)),
+            None => terms(evidence),
+        };
+    }
+    let unit = rule.unit_shown();
     match rule.stat {
         Stat::Mean | Stat::Min | Stat::Max | Stat::Last => {
             evidence.level.or(value).map(|level| with_unit(level, unit))
@@ -72,6 +116,7 @@ pub fn forbidden(why: Forbidden) -> &'static str {
         Forbidden::Flapping => "the alert flaps",
         Forbidden::Silenced => "a silence covers actions",
         Forbidden::Evidence => "too few samples so far",
+        Forbidden::Severity => "its severity is not yet one that acts",
         Forbidden::Cooldown => "the plan is cooling down after its last run",
         Forbidden::Locked => {
             "the plan has locked itself after too many runs (`ops plans unlock` lifts it)"
@@ -159,6 +204,7 @@ pub fn word(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::term::Term;
 
     #[test]
     fn the_number_beside_the_limit_is_the_one_the_rule_watches() {
@@ -179,7 +225,48 @@ mod tests {
                 share,
                 ..crate::desk::notices::no_rule("web")
             };
-            assert_eq!(breach(&rule, &Labels::new(), &evidence(Some(value))), line);
+            assert_eq!(breach(&rule, &Labels::new(), ("warning", &evidence(Some(value)))), line);
         }
+    }
+
+    #[test]
+    fn a_page_of_several_conditions_says_what_each_saw() {
+        let term = |metric: &str, per: Option<&str>| -> Term {
+            serde_json::from_value(serde_json::json!({
+                "metric": metric, "per": per, "stat": "sum", "compare": ">", "threshold": 1.0,
+                "window": "5m", "min_samples": 1, "fresh_for": "1m"
+            }))
+            .unwrap()
+        };
+        let seen = |term: &str, value, breach| crate::wire::TermSeen {
+            term: term.to_owned(),
+            value,
+            threshold: 1.0,
+            count: 9,
+            breach,
+        };
+        let no_rule = crate::desk::notices::no_rule("shop");
+        let ratio = term("errors", Some("requests"));
+        let one = Rule { any_of: vec![vec![ratio.clone()]], threshold: 0.05, ..no_rule.clone() };
+        let evidence = Evidence { value: Some(0.083), ..Evidence::default() };
+        let line = breach(&one, &Labels::new(), ("critical", &evidence));
+        assert_eq!(line, "errors / requests 0.083 (threshold 0.05)");
+        let any_of = vec![vec![ratio, term("api_ms", None)]];
+        let two = Rule { any_of, name: "shop".to_owned(), ..no_rule };
+        let terms =
+            vec![seen("errors / requests", Some(2.0), true), seen("api_ms", Some(1580.0), true)];
+        let evidence = Evidence { terms, ..Evidence::default() };
+        let line = breach(&two, &Labels::new(), ("critical", &evidence));
+        assert_eq!(line, "shop errors / requests 2, api_ms 1580 (all of 2 conditions)");
+    }
+
+    #[test]
+    fn a_page_says_which_series_are_meant() {
+        let matchers = crate::matcher::parse(r#"region="eu", code=~"5..""#).unwrap();
+        let metric = "web_ms".to_owned();
+        let rule = Rule { metric, matchers, ..crate::desk::notices::no_rule("web") };
+        assert_eq!(subject(&rule, &Labels::new()), "web_ms{region=eu,code=~5..}");
+        let group = Labels::from([("region".into(), "eu".into())]);
+        assert_eq!(subject(&rule, &group), "web_ms{code=~5..,region=eu}");
     }
 }

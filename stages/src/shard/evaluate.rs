@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::track::axis::Event;
 use crate::track::{Evaluation, Moved};
 use crate::window::{Glance, Reading};
-use crate::wire::{Evidence, SCHEMA, ShardEvent, Transition};
+use crate::wire::{Evidence, SCHEMA, ShardEvent, TermSeen, Transition};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -33,13 +33,14 @@ impl Shard {
                 );
             let alert = &mut group.alerts[at];
             let before = alert.state.axis();
-            let evaluation = Evaluation { rule, judged: &judged, now, position, enough };
+            let (judged_by, value) = (&judged, glance.value);
+            let evaluation = Evaluation { rule, judged: judged_by, value, now, position, enough };
             alert.evaluate(&evaluation, &mut self.moves);
             due = [due, alert.due(rule, &judged, now)].into_iter().flatten().min();
             if !self.moves.is_empty() {
                 self.axes.moved(before, alert.state.axis());
                 let reading = group.window.read(now);
-                let seen = Seen { group, rule, reading: &reading, now };
+                let seen = Seen::of(group, rule, &reading, now);
                 self.speaker.moves(&seen, &mut self.moves);
             }
         }
@@ -56,7 +57,7 @@ impl Shard {
         let before = alert.state.axis();
         alert.happen(event, rule, (now, self.speaker.position), &mut self.moves);
         self.axes.moved(before, alert.state.axis());
-        let seen = Seen { group, rule, reading: &reading, now };
+        let seen = Seen::of(group, rule, &reading, now);
         self.speaker.moves(&seen, &mut self.moves);
     }
 }
@@ -74,26 +75,40 @@ fn sight(group: &Group, view: &View, glance: &Glance, now: Time) -> Sight {
 }
 
 /// What an evaluation saw, for its evidence.
-struct Seen<'a> {
-    group: &'a Group,
-    rule: &'a Rule,
-    reading: &'a Reading,
-    now: Time,
+pub(super) struct Seen<'a> {
+    pub(super) text: &'a str,
+    pub(super) level: Option<f64>,
+    pub(super) rule: &'a Rule,
+    pub(super) reading: &'a Reading,
+    /// What the value was compared with, where the rule has one severity.
+    pub(super) limit: f64,
+    pub(super) terms: Vec<TermSeen>,
+    pub(super) now: Time,
+}
+
+impl<'a> Seen<'a> {
+    fn of(group: &'a Group, rule: &'a Rule, reading: &'a Reading, now: Time) -> Self {
+        let (level, limit) = (group.level.value(), judge::limit(rule));
+        Self { text: &group.text, level, rule, reading, limit, terms: Vec::new(), now }
+    }
 }
 
 impl Speaker {
-    fn moves(&mut self, seen: &Seen<'_>, moves: &mut Vec<Moved>) {
+    pub(super) fn moves(&mut self, seen: &Seen<'_>, moves: &mut Vec<Moved>) {
         for moved in moves.drain(..) {
-            let Seen { group, rule, reading, now } = *seen;
-            let evidence = self.evidence(reading, group.level.value(), judge::limit(rule), now);
+            let Seen { text, rule, reading, now, .. } = *seen;
+            let grade = rule.grades.get(moved.grade);
+            let limit = grade.map_or(seen.limit, |grade| grade.bound);
+            let mut evidence = self.evidence(reading, seen.level, limit, now);
+            evidence.terms.clone_from(&seen.terms);
             let transition = Transition {
                 schema: SCHEMA,
                 shard: self.shard,
                 position: self.position,
                 time: now,
                 rule: rule.name.clone(),
-                group: group_labels(&group.text),
-                severity: rule.severity.clone(),
+                group: group_labels(text),
+                severity: rule.severity_at(moved.grade).to_owned(),
                 from: moved.from,
                 to: moved.to,
                 cause: moved.cause,
@@ -101,11 +116,11 @@ impl Speaker {
                 flapping: moved.flapping,
                 incident: moved
                     .opened
-                    .map(|opened| incident(self.created, &rule.name, &group.text, opened)),
+                    .map(|opened| incident(self.created, &rule.name, text, opened)),
                 evidence,
             };
             let event = ShardEvent::Transition(Box::new(transition));
-            self.event(now, (&rule.name, &group.text), &event);
+            self.event(now, (&rule.name, text), &event);
         }
     }
 
@@ -132,6 +147,7 @@ impl Speaker {
             panes_filled: reading.panes_filled,
             series: reading.series,
             log_range: (self.marks.before(reading.window_start), self.position),
+            terms: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a shard keeps per metric: series, views, groups.
 //!
-//! A *view* is what rules look through that group by the same labels and compute the same statistic over the
+//! A *view* is what rules look through that match and group by the same labels and compute the same statistic over the
 //! same window, since the same entry: they share one window per group. A *group* is one label set of a view: its
 //! window, its level, and one alert for each rule of the view, in the rules' order.
 
@@ -8,6 +8,7 @@ use super::limit::Told;
 use crate::batch::Kind;
 use crate::due::Due;
 use crate::level::Level;
+use crate::matcher::{Filter, Matcher};
 use crate::pane::width;
 use crate::series::{Labels, split_key};
 use crate::settings::{Rule, Stat};
@@ -102,7 +103,7 @@ pub(super) struct Series {
     /// What windows know it by; saved, unlike the place in memory.
     pub(super) number: u32,
     pub(super) kind: Kind,
-    /// Groups its samples go to, one per view of its metric.
+    /// Groups its samples go to, one per view of its metric that looks at it.
     pub(super) groups: SmallVec<[u32; 4]>,
     /// When its last sample came.
     pub(super) last: Time,
@@ -115,6 +116,8 @@ pub(super) struct Series {
 pub(super) struct ViewKey {
     /// Sorted.
     pub(super) group_by: Vec<String>,
+    /// Which series are looked at.
+    pub(super) matchers: Vec<Matcher>,
     pub(super) spec: WindowSpec,
     /// Position of the settings entry that made it.
     pub(super) since: u64,
@@ -131,7 +134,8 @@ impl ViewKey {
             _ => 0.0,
         };
         let spec = WindowSpec { stat: rule.stat, window: rule.window, threshold };
-        Self { group_by: sorted(&rule.group_by), spec, since, from }
+        let (group_by, matchers) = (sorted(&rule.group_by), rule.matchers.clone());
+        Self { group_by, matchers, spec, since, from }
     }
 }
 
@@ -147,6 +151,8 @@ pub(super) fn sorted(group_by: &[String]) -> Vec<String> {
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) key: ViewKey,
+    /// The matchers of the key, compiled.
+    pub(super) filter: Filter,
     /// Sorted by name.
     pub(super) rules: Vec<Arc<Rule>>,
     /// By label text, see [`group_text`].
@@ -157,8 +163,14 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(key: ViewKey) -> Self {
-        Self { key, rules: Vec::new(), groups: BTreeMap::new(), last: None }
+        let filter = filter(&key.matchers);
+        Self { key, filter, rules: Vec::new(), groups: BTreeMap::new(), last: None }
     }
+}
+
+/// Matchers of settings that were taken, compiled.
+pub(super) fn filter(matchers: &[Matcher]) -> Filter {
+    Filter::of(matchers).expect("matchers were checked when their settings were taken")
 }
 
 /// See the top of this file.

@@ -7,6 +7,7 @@
 
 mod aside;
 mod evaluate;
+mod joins;
 mod limit;
 mod marks;
 mod metric;
@@ -23,7 +24,7 @@ mod views;
 mod watches;
 
 pub use place::{Place, SLICES, slice_of};
-pub use rules::{Edit, compare as edit_of};
+pub use rules::{Edit, edit_of};
 pub use said::{Phase, Said, Turn};
 
 use crate::batch::TableCache;
@@ -37,8 +38,8 @@ use crate::stop;
 use crate::time::{Span, Time};
 use crate::track::Moved;
 use crate::wire::{Axis, DataGap, Notice, SCHEMA, ShardEvent};
+use joins::{Joins, Ways};
 use metric::{Group, Metric, Series, View};
-use registry::Route;
 use repeats::{Clients, Ids};
 use runs::Parked;
 use rustc_hash::FxHashMap;
@@ -80,7 +81,7 @@ pub struct Shard {
     groups: Slab<Group>,
     series: Slab<Series>,
     by_key: FxHashMap<Arc<str>, u32>,
-    tables: TableCache<Route>,
+    tables: TableCache<Ways>,
     /// Runs of samples that go on until the step ends, not yet in any window.
     runs: Vec<Parked>,
     /// Runs that are placed together, and the samples of those.
@@ -98,6 +99,7 @@ pub struct Shard {
     /// Metrics somebody looks at, and until when.
     looks: BTreeMap<String, Time>,
     rollups: Rollups,
+    joins: Joins,
     axes: Axes,
     /// Kept between evaluations for its memory.
     moves: Vec<Moved>,
@@ -114,6 +116,8 @@ pub(crate) enum Whom {
     Group(u32),
     /// A verification.
     Watch(u32),
+    /// A group of a joined rule.
+    Join(u32),
 }
 
 /// Alerts by place on the axis.
@@ -167,6 +171,7 @@ impl Shard {
             touched_watches: BTreeSet::new(),
             looks: BTreeMap::new(),
             rollups: Rollups::new(),
+            joins: Joins::default(),
             axes: Axes::default(),
             moves: Vec::new(),
             key: String::new(),
@@ -256,6 +261,9 @@ impl Shard {
         for (_, view) in self.views.iter_mut() {
             view.last = view.last.map(|last| last.plus(hole));
         }
+        for id in self.joins.wake(hole, to) {
+            self.join_wakes(id, to);
+        }
         for (id, watching) in self.watches.iter_mut() {
             watching.watch.freeze(hole);
             watching.due = Due::default();
@@ -298,6 +306,7 @@ impl Shard {
                         self.look(id, at);
                     }
                 }
+                Whom::Join(id) => self.join_due(id, at),
             }
         }
     }
@@ -309,6 +318,7 @@ impl Shard {
             let view = &mut self.views[group.view];
             view.last = view.last.max(group.last);
         }
+        self.joins.note_siblings();
     }
 
     fn evaluate_dirty(&mut self, now: Time) {
@@ -323,6 +333,9 @@ impl Shard {
             if self.watches.get(id).is_some() {
                 self.look(id, now);
             }
+        }
+        for id in self.joins.take_touched() {
+            self.evaluate_join(id, now);
         }
     }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A series is idle after this long at least.
-const IDLE_MIN: Span = Span::from_secs(3_600);
+pub(super) const IDLE_MIN: Span = Span::from_secs(3_600);
 
 /// Where a series' samples go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,16 +106,24 @@ impl Shard {
         self.metrics[metric].series.insert(Arc::clone(&key), id);
         self.by_key.insert(Arc::clone(&key), id);
         self.rollups.name(id, Arc::clone(&key), kind);
-        self.series[id].groups = views.iter().map(|view| self.join(&key, *view, now)).collect();
+        self.series[id].groups = self.join_all(&key, &views, now);
         id
     }
 
-    /// The group of `view` that samples of `key` belong to, which has one series more from now on.
-    pub(super) fn join(&mut self, key: &str, view: u32, now: Time) -> u32 {
-        let text = group_text(key, &self.views[view].key.group_by);
+    /// The groups of these views that samples of `key` belong to; each has one series more from now on.
+    pub(super) fn join_all(&mut self, key: &str, views: &[u32], now: Time) -> SmallVec<[u32; 4]> {
+        views.iter().filter_map(|view| self.join(key, *view, now)).collect()
+    }
+
+    fn join(&mut self, key: &str, view: u32, now: Time) -> Option<u32> {
+        let owner = &self.views[view];
+        if !owner.filter.takes_key(key) {
+            return None;
+        }
+        let text = group_text(key, &owner.key.group_by);
         let id = self.group(view, &text, now);
         self.groups[id].series += 1;
-        id
+        Some(id)
     }
 
     /// The group of this text in `view`, made if it is new.
@@ -174,6 +182,7 @@ impl Shard {
         for metric in self.names.values().copied().collect::<Vec<_>>() {
             freed |= self.sweep_metric(metric, ended);
         }
+        freed |= self.sweep_joins(ended);
         if freed {
             self.tables.clear();
         }

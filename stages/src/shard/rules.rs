@@ -3,14 +3,15 @@
 //! | what changed                                   | panes        | alerts                                     |
 //! |------------------------------------------------|--------------|--------------------------------------------|
 //! | texts, receivers, action, severity             | kept         | kept                                       |
-//! | threshold, `for`, `recover`, other clocks      | kept         | kept, firing ones are said again           |
-//! | `group_by`, `stat`, `window`                   | from here on | firing ones go on where the group exists   |
+//! | thresholds, `for`, `recover`, other clocks     | kept         | kept, firing ones are said again           |
+//! | `where`, `group_by`, `stat`, `window`          | from here on | firing ones go on where the group exists   |
 //! | `metric`                                       | from here on | end: another metric may be another shard's |
 //! | the rule is gone                               | dropped      | end as `rule_removed`                      |
 
 use super::Shard;
-use super::metric::{ViewKey, group_text, sorted};
+use super::metric::{ViewKey, filter, group_text, sorted};
 use crate::log::Entry;
+use crate::matcher::Filter;
 use crate::revision::Taken;
 use crate::settings::{Rule, Settings};
 use crate::time::Time;
@@ -56,7 +57,7 @@ impl Shard {
 
     fn apply(&mut self, settings: Settings, since: u64, now: Time) {
         let mut wanted: BTreeMap<Box<str>, Vec<Arc<Rule>>> = BTreeMap::new();
-        for rule in settings.rules.iter().filter(|rule| self.is_ours(rule)) {
+        for rule in settings.rules.iter().filter(|rule| !rule.is_joined() && self.is_ours(rule)) {
             wanted.entry(rule.metric.as_str().into()).or_default().push(Arc::clone(rule));
         }
         let names: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
@@ -69,6 +70,7 @@ impl Shard {
             let metric = self.metric(&name);
             self.apply_to_metric(metric, rules, &names, (since, now));
         }
+        self.apply_joins(&settings, &names, (since, now));
         // A route may have been refused under other limits.
         self.tables.clear();
         self.settings = Arc::new(settings);
@@ -111,7 +113,7 @@ impl Shard {
                     self.happen_to_rule(metric, &rule.name, now, |_| Event::Change);
                 }
                 Some(Edit::Panes) => {
-                    let texts = self.group_texts(metric, &sorted(&rule.group_by));
+                    let texts = self.group_texts(metric, rule);
                     self.happen_to_rule(metric, &rule.name, now, |text| {
                         let stays = texts.contains(text);
                         if stays { Event::Rebase } else { Event::Close(Closing::RuleChanged) }
@@ -191,11 +193,12 @@ impl Shard {
         }
     }
 
-    /// The groups a metric's series fall into by these labels.
-    fn group_texts(&self, metric: u32, group_by: &[String]) -> BTreeSet<Box<str>> {
-        let keys = self.metrics[metric].series.keys();
+    /// The groups the series of a metric that a rule looks at fall into.
+    fn group_texts(&self, metric: u32, rule: &Rule) -> BTreeSet<Box<str>> {
+        let (group_by, filter) = (sorted(&rule.group_by), filter(&rule.matchers));
+        let keys = self.metrics[metric].series.keys().filter(|key| filter.takes_key(key));
         let whole = group_by.is_empty().then(Box::default);
-        keys.map(|key| group_text(key, group_by)).chain(whole).collect()
+        keys.map(|key| group_text(key, &group_by)).chain(whole).collect()
     }
 
     /// New texts of the same rules.
@@ -211,8 +214,18 @@ impl Shard {
 }
 
 /// What kind of edit lies between two rules of one name and one metric.
-pub fn compare(before: &Rule, after: &Rule) -> Edit {
-    if sorted(&before.group_by) != sorted(&after.group_by)
+pub fn edit_of(before: &Rule, after: &Rule) -> Edit {
+    match (before.is_joined(), after.is_joined()) {
+        (false, false) => compare(before, after),
+        (true, true) => super::joins::edit(before, after),
+        (true, false) | (false, true) => Edit::Panes,
+    }
+}
+
+/// The same of rules that are not joined.
+pub(super) fn compare(before: &Rule, after: &Rule) -> Edit {
+    if before.matchers != after.matchers
+        || sorted(&before.group_by) != sorted(&after.group_by)
         || before.stat != after.stat
         || before.window != after.window
     {
@@ -221,6 +234,7 @@ pub fn compare(before: &Rule, after: &Rule) -> Edit {
     let same_clocks = before.compare == after.compare
         && before.threshold == after.threshold
         && before.share == after.share
+        && before.grades == after.grades
         && before.hold == after.hold
         && before.recover == after.recover
         && before.keep_firing_for == after.keep_firing_for
@@ -234,16 +248,44 @@ pub fn compare(before: &Rule, after: &Rule) -> Edit {
     if same_clocks { Edit::Text } else { Edit::Clocks }
 }
 
-fn check(settings: Settings) -> Result<Settings, String> {
+/// Whether settings can be judged by.
+///
+/// # Errors
+/// What stands in the way.
+pub(super) fn check(settings: Settings) -> Result<Settings, String> {
     if settings.schema != SCHEMA {
         return Err(format!("schema {} where this version reads {SCHEMA}", settings.schema));
     }
     if let Some(rule) = settings.rules.iter().find(|rule| rule.window.0 <= 0) {
         return Err(format!("rule {}: a window of no length", rule.name));
     }
+    for rule in settings.rules.iter().filter(|rule| rule.is_joined()) {
+        check_terms(rule).map_err(|why| format!("rule {}: {why}", rule.name))?;
+    }
+    let mut checked = BTreeSet::new();
+    for rule in settings.rules.iter().filter(|rule| checked.insert(&rule.matchers)) {
+        Filter::of(&rule.matchers).map_err(|error| format!("rule {}: {error}", rule.name))?;
+    }
     let mut names = BTreeSet::new();
     match settings.rules.iter().find(|rule| !names.insert(rule.name.as_str())) {
         Some(rule) => Err(format!("rule {} is there twice", rule.name)),
         None => Ok(settings),
     }
+}
+
+/// Whether the terms of a joined rule can be judged by.
+///
+/// # Errors
+/// What stands in the way.
+pub(super) fn check_terms(rule: &Rule) -> Result<(), String> {
+    if rule.any_of.iter().any(Vec::is_empty) {
+        return Err("a list without conditions".to_owned());
+    }
+    for term in rule.terms() {
+        if term.window.0 <= 0 || term.baseline.is_some_and(|offset| offset.0 <= 0) {
+            return Err("a window of no length".to_owned());
+        }
+        Filter::of(&term.matchers).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::aside::{Aside, Refused, SAMPLES_MAX};
+use super::joins::Ways;
 use super::metric::Astray;
 use super::registry::Route;
 use super::runs::{Arrival, Fate};
@@ -42,13 +43,17 @@ impl Shard {
 
     fn metric_entry(&mut self, name: &Bytes, payload: &Bytes, at: Time) {
         let Ok(name) = std::str::from_utf8(name) else { return };
-        if !self.place.owns_metric(name) {
+        let owned = self.place.owns_metric(name);
+        if !owned && !self.joins.hosts(name) {
             return;
         }
         let mut refused: BTreeSet<RefusalReason> = BTreeSet::new();
         let mut key = std::mem::take(&mut self.key);
         each_sample(payload, &mut key, &mut |sample| {
-            if let Err(refusal) = sample.and_then(|sample| self.single(name, &sample, at)) {
+            let taken = sample.and_then(|sample| self.single(name, &sample, at));
+            if let Err(refusal) = taken
+                && owned
+            {
                 self.count_refused(refusal.reason.token(), 1);
                 refused.insert(refusal.reason);
             }
@@ -62,6 +67,9 @@ impl Shard {
 
     fn single(&mut self, name: &str, sample: &KeyedSample<'_>, at: Time) -> Result<(), Refusal> {
         sample.check_subject(name)?;
+        for id in self.visit(sample.key, sample.kind, at) {
+            self.visitor_sample(id, (sample.time, sample.value, sample.id), at);
+        }
         let id = match self.route(sample.key, sample.kind, at) {
             Route::Series(id) => id,
             Route::Elsewhere => return Ok(()),
@@ -118,11 +126,17 @@ impl Shard {
             return Ok(());
         }
         let mut tables = std::mem::take(&mut self.tables);
-        let routes = tables.ids(section.table, |row| self.route(row.key, row.kind, at));
+        let routes = tables.ids(section.table, |row| Ways {
+            own: self.route(row.key, row.kind, at),
+            visitors: self.visit(row.key, row.kind, at),
+        });
         self.tables = tables;
         let (routes, mut refused) = (routes?, false);
-        for (block, route) in section.blocks().zip(routes.iter()) {
-            match *route {
+        for (block, ways) in section.blocks().zip(routes.iter()) {
+            for id in &ways.visitors {
+                self.visitor_block(*id, &block, at);
+            }
+            match ways.own {
                 Route::Series(id) => self.block(id, &block, aside, at),
                 Route::Elsewhere => {}
                 Route::Refused(_) => refused = true,
@@ -135,14 +149,14 @@ impl Shard {
     fn refuse_series(
         &mut self,
         section: &Section<'_>,
-        routes: &[Route],
+        routes: &[Ways],
         aside: &mut Aside,
         at: Time,
     ) -> Result<(), BatchError> {
         let mut rows = Table::new(section.table)?;
         for (block, route) in section.blocks().zip(routes) {
             let Some(row) = rows.next_known_row()? else { break };
-            let Route::Refused(full) = *route else { continue };
+            let Route::Refused(full) = route.own else { continue };
             let (Row { key, kind }, reason) = (row, RefusalReason::SeriesLimit);
             let read = block.for_each(|time, value, id| {
                 aside.put(reason, &Refused { key, kind, time, value, id });

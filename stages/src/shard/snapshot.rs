@@ -18,6 +18,7 @@ use crate::batch::{BatchError, Kind};
 use crate::due::Due;
 use crate::error::StageError;
 use crate::level::Level;
+use crate::matcher::Filter;
 use crate::settings::{Rule, Settings};
 use crate::time::Time;
 use crate::track::Alert;
@@ -39,7 +40,7 @@ const HEADER_BYTES: usize = MAGIC.len() + 4 + 1 + 4 + 4;
 /// The stream of what is the same on every worker, beside one per slice.
 const COMMON: u8 = SLICES as u8;
 
-const BAD: BatchError = BatchError::Corrupt("a snapshot");
+pub(super) const BAD: BatchError = BatchError::Corrupt("a snapshot");
 
 impl Shard {
     /// This worker's part of a snapshot: chunks of at most half a megabyte.
@@ -98,7 +99,8 @@ impl Shard {
         self.now = load_time(&mut cursor)?;
         self.armed = Time(cursor.signed()?);
         self.speaker.position = cursor.unsigned()?;
-        self.settings = Arc::new(from_json::<Settings>(cursor.bytes()?)?);
+        let settings = from_json::<Settings>(cursor.bytes()?)?;
+        self.settings = Arc::new(super::rules::check(settings).map_err(|_| BAD)?);
         self.collected = from_json(cursor.bytes()?)?;
         for _ in 0..cursor.count(2)? {
             let stream = cursor.text()?.to_owned();
@@ -125,6 +127,7 @@ impl Shard {
         for metric in metrics {
             self.save_metric(metric, out);
         }
+        self.joins.save(slice, out);
     }
 
     fn load_slice(&mut self, slice: usize, bytes: &[u8]) -> Result<(), BatchError> {
@@ -138,6 +141,7 @@ impl Shard {
         for _ in 0..cursor.count(4)? {
             self.load_metric(&mut cursor)?;
         }
+        self.load_joins(slice, &mut cursor)?;
         if cursor.is_empty() { Ok(()) } else { Err(BAD) }
     }
 
@@ -209,7 +213,7 @@ impl Shard {
         }
         let key = ViewKey::of(rules.first().ok_or(BAD)?, since, from);
         let count = rules.len();
-        let view = self.views.insert(View { key, rules, groups: BTreeMap::new(), last });
+        let view = self.views.insert(View { rules, last, ..View::new(key) });
         self.metrics[metric].views.push(view);
         for _ in 0..cursor.count(4)? {
             let group = load_group(view, count, cursor)?;
@@ -225,7 +229,7 @@ impl Shard {
     fn load_series(&mut self, metric: u32, mut series: Series) {
         let views = self.metrics[metric].views.clone();
         let key = Arc::clone(&series.key);
-        series.groups = views.iter().map(|view| self.join(&key, *view, series.last)).collect();
+        series.groups = self.join_all(&key, &views, series.last);
         let (slice, kind) = (self.metrics[metric].slice, series.kind);
         let id = self.series.insert(series);
         self.series_known[slice] += 1;
@@ -240,7 +244,8 @@ impl Shard {
         let (text, last, at) = (cursor.text()?.into(), load_time(cursor)?, load_time(cursor)?);
         let (window, level) = load_panes(cursor)?;
         let watch = Watch { request, rule, window, level, last, state };
-        let id = self.watches.insert(Watching { watch, metric, text, due: Due::default() });
+        let filter = Filter::of(&watch.rule.matchers).map_err(|_| BAD)?;
+        let id = self.watches.insert(Watching { watch, metric, text, filter, due: Due::default() });
         self.metrics[metric].watches.push(id);
         self.dues.set(&mut self.watches[id].due, at, Whom::Watch(id));
         Ok(())
@@ -290,21 +295,21 @@ fn load_panes(cursor: &mut Cursor<'_>) -> Result<(Window, Level), BatchError> {
     if rest.is_empty() { Ok((window, level)) } else { Err(BAD) }
 }
 
-fn save_time(time: Option<Time>, out: &mut Vec<u8>) {
+pub(super) fn save_time(time: Option<Time>, out: &mut Vec<u8>) {
     out.push(u8::from(time.is_some()));
     time.into_iter().for_each(|time| put_signed(out, time.0));
 }
 
-fn load_time(cursor: &mut Cursor<'_>) -> Result<Option<Time>, BatchError> {
+pub(super) fn load_time(cursor: &mut Cursor<'_>) -> Result<Option<Time>, BatchError> {
     if cursor.byte()? == 0 { Ok(None) } else { Ok(Some(Time(cursor.signed()?))) }
 }
 
-fn json(value: &impl serde::Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl serde::Serialize) -> Vec<u8> {
     // Plain fields and text keys: serde_json cannot fail on them.
     serde_json::to_vec(value).expect("state serialises")
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BatchError> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BatchError> {
     serde_json::from_slice(bytes).map_err(|_| BAD)
 }
 

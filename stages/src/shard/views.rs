@@ -10,8 +10,8 @@ use crate::wire::Axis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Alerts on their way to their new group, by rule and group text.
-type Moving = BTreeMap<(String, Arc<str>), Alert>;
+/// Alerts on their way to their new group, with the rule they had, by rule and group text.
+type Moving = BTreeMap<(String, Arc<str>), (Arc<Rule>, Alert)>;
 
 impl Shard {
     /// Lays the views of a metric anew, for these rules.
@@ -51,7 +51,8 @@ impl Shard {
                 let alerts = std::mem::take(&mut self.groups[*group].alerts);
                 for (rule, alert) in view.rules.iter().zip(alerts) {
                     self.axes.went(alert.state.axis());
-                    moving.insert((rule.name.clone(), text.clone()), alert);
+                    let kept = (Arc::clone(rule), alert);
+                    moving.insert((rule.name.clone(), text.clone()), kept);
                 }
             }
         }
@@ -92,7 +93,7 @@ impl Shard {
         let series: Vec<(Arc<str>, u32)> =
             self.metrics[metric].series.iter().map(|(key, id)| (key.clone(), *id)).collect();
         for (key, id) in series {
-            self.series[id].groups = views.iter().map(|view| self.join(&key, *view, now)).collect();
+            self.series[id].groups = self.join_all(&key, &views, now);
         }
     }
 
@@ -106,10 +107,14 @@ impl Shard {
                 for _ in &group.alerts {
                     self.axes.went(Axis::Unknown);
                 }
-                let mut alert =
-                    |rule: &Arc<Rule>| moving.remove(&(rule.name.clone(), text.clone()));
-                group.alerts =
-                    owner.rules.iter().map(|rule| alert(rule).unwrap_or_default()).collect();
+                let mut alert = |rule: &Arc<Rule>| {
+                    let kept = moving.remove(&(rule.name.clone(), text.clone()));
+                    kept.map_or_else(Alert::default, |(before, mut alert)| {
+                        alert.regrade(&before, rule);
+                        alert
+                    })
+                };
+                group.alerts = owner.rules.iter().map(&mut alert).collect();
                 group.alerts.iter().for_each(|alert| self.axes.came(alert.state.axis()));
                 groups.push(*id);
             }

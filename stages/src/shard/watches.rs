@@ -1,9 +1,10 @@
 //! Verifications asked for by the desk, and what people look at: control entries beside the settings.
 
-use super::metric::{group_text, sorted, text_of};
+use super::metric::{filter, group_text, sorted, text_of};
 use super::{Shard, Whom};
 use crate::due::Due;
 use crate::log::Entry;
+use crate::matcher::Filter;
 use crate::rollup::Detail;
 use crate::settings::Rule;
 use crate::time::Time;
@@ -23,6 +24,8 @@ pub(super) struct Watching {
     pub(super) metric: u32,
     /// Text of its group by the rule's labels.
     pub(super) text: Box<str>,
+    /// Which series the rule looks at.
+    pub(super) filter: Filter,
     pub(super) due: Due,
 }
 
@@ -41,8 +44,9 @@ impl Shard {
         }
         *newest = relayed.source.sequence;
         let request = relayed.body;
+        let watched = self.watches.iter().map(|(_, other)| &other.watch.request);
         let known =
-            self.watches.iter().any(|(_, other)| other.watch.request.incident == request.incident);
+            watched.chain(self.joins.watches()).any(|other| other.incident == request.incident);
         if known {
             return;
         }
@@ -51,7 +55,7 @@ impl Shard {
         match found {
             Some(rule) if self.place.is_of_shard(&rule.metric) => {
                 if self.place.owns(super::slice_of(&rule.metric)) {
-                    self.open_watch(request, &rule, now);
+                    self.open_watch(request, &rule, (entry.sequence, now));
                 }
             }
             // No such rule, or since an edit its metric is another shard's: nothing here to judge by.
@@ -60,14 +64,17 @@ impl Shard {
         }
     }
 
-    fn open_watch(&mut self, request: VerifyRequest, rule: &Rule, now: Time) {
-        if self.watches.len() >= WATCHES_MAX {
+    fn open_watch(&mut self, request: VerifyRequest, rule: &Rule, (position, now): (u64, Time)) {
+        if self.watches.len() + self.joins.watches().count() >= WATCHES_MAX {
             return self.say_unknown(&request, now);
+        }
+        if rule.is_joined() {
+            return self.watch_join(request, rule, (position, now));
         }
         let metric = self.metric(&rule.metric);
         let text = text_of(&request.group, &sorted(&rule.group_by));
-        let watch = Watch::new(request, rule);
-        let id = self.watches.insert(Watching { watch, metric, text, due: Due::default() });
+        let (watch, filter) = (Watch::new(request, rule), filter(&rule.matchers));
+        let id = self.watches.insert(Watching { watch, metric, text, filter, due: Due::default() });
         self.metrics[metric].watches.push(id);
         self.settle_intake(metric);
         self.touched_watches.insert(id);
@@ -95,6 +102,7 @@ impl Shard {
             let watching = &self.watches[*id];
             let group_by = sorted(&watching.watch.rule.group_by);
             group_text(&series.key, &group_by) == watching.text
+                && watching.filter.takes_key(&series.key)
         };
         self.metrics[series.metric].watches.iter().copied().filter(of_group).collect()
     }

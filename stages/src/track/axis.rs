@@ -123,6 +123,8 @@ pub struct Clocks {
     pub quiet: Span,
     /// Whether one more firing is one too many.
     pub flaps: bool,
+    /// Window in which firings are counted.
+    pub flap_window: Span,
 }
 
 impl State {

@@ -5,7 +5,10 @@
 //! [`Moved`], and the shard dresses it with evidence and names.
 
 pub mod axis;
+mod grade;
 mod save;
+
+pub use grade::Rung;
 
 use crate::judge::{Judgement, Verdict};
 use crate::settings::Rule;
@@ -30,6 +33,8 @@ pub struct Alert {
     pub firings: Vec<Time>,
     /// Whether what it said last carried enough evidence for an automatic action.
     pub shown: bool,
+    /// Its grades above the first, where its rule has several severities.
+    pub above: Box<[Rung]>,
 }
 
 /// The data flag, and whether people have been told that a firing alert lives on without data.
@@ -65,6 +70,8 @@ pub struct Moved {
     pub flapping: bool,
     /// Position that opened the incident it is about.
     pub opened: Option<u64>,
+    /// The grade of its severity; where it ends, that before.
+    pub grade: usize,
 }
 
 /// One evaluation of an alert.
@@ -74,6 +81,8 @@ pub struct Evaluation<'a> {
     pub rule: &'a Rule,
     /// What the judge says.
     pub judged: &'a Judgement,
+    /// The value it says it of.
+    pub value: Option<f64>,
     /// The instant.
     pub now: Time,
     /// Position of the step.
@@ -116,6 +125,7 @@ impl Alert {
         let judged = evaluation.judged;
         // Nearly always: all was well, and is. Nothing of it could be told, or start a clock.
         if matches!((self.state, self.data), (State::Ok, Data::Fresh))
+            && self.above.is_empty()
             && matches!((judged.verdict, judged.data), (Verdict::Clear(_), DataFlag::Fresh))
         {
             return;
@@ -123,15 +133,33 @@ impl Alert {
         let first = moves.len();
         let before = self.data.flag();
         self.data = self.data.step(evaluation.judged.data);
-        let event = event_of(evaluation.judged);
+        let (event, grade) = (event_of(evaluation.judged), self.grade());
+        if !evaluation.rule.grades.is_empty() {
+            let clocks = self.clocks(evaluation.rule, evaluation.now, evaluation.position);
+            match event {
+                Event::Close(_) => self.shake(event, &clocks),
+                Event::Breach(_)
+                | Event::Between
+                | Event::Clear(_)
+                | Event::Gap
+                | Event::Change
+                | Event::Rebase => {
+                    self.climb(judged.verdict, evaluation.rule, (evaluation.value, clocks));
+                }
+            }
+        }
         // A firing that is one too many is told as such; flapping that ends leaves an ordinary firing
         // alert to the same evaluation. Each can happen once, so three rounds are the end of it.
         for _ in 0..3 {
             let was_flapping = self.state.is_flapping();
-            self.apply(event, evaluation, moves);
+            self.apply((event, grade), evaluation, moves);
             if was_flapping == self.state.is_flapping() {
                 break;
             }
+        }
+        self.step_down();
+        if moves.len() == first && self.state.opened().is_some() && grade != self.grade() {
+            moves.push(self.told(Cause::Severity));
         }
         if moves.len() == first && before != self.data.flag() {
             moves.push(self.told(Cause::Data));
@@ -162,20 +190,26 @@ impl Alert {
     /// Takes an event that is no evaluation: its rule changed, or it ends. What it says counts as too little
     /// evidence: the next evaluation has the panes that are left.
     pub fn happen(&mut self, event: Event, rule: &Rule, at: (Time, u64), moves: &mut Vec<Moved>) {
-        self.act(event, &self.clocks(rule, at.0, at.1), moves);
+        let (clocks, grade) = (self.clocks(rule, at.0, at.1), self.grade());
+        self.shake(event, &clocks);
+        self.act((event, grade), &clocks, moves);
+        self.step_down();
         self.shown = false;
     }
 
     /// The next instant at which time alone may move it. `judged` is what the last evaluation said.
     pub fn due(&self, rule: &Rule, judged: &Judgement, now: Time) -> Option<Time> {
-        if self.state == State::Ok && self.data == Data::Fresh {
+        if self.state == State::Ok && self.data == Data::Fresh && self.above.is_empty() {
             return judged.due.filter(|due| *due > now);
         }
-        let clock = self.state.due(&self.clocks(rule, now, 0));
+        let clocks = self.clocks(rule, now, 0);
+        let clock = self.state.due(&clocks);
+        let above = self.above.iter().filter_map(|rung| rung.state.due(&clocks));
+        let above = above.filter(|due| *due > now).min();
         let told = (self.data == Data::NoData && self.state.opened().is_some())
             .then_some(judged.keep_until)
             .flatten();
-        [clock, told, judged.due].into_iter().flatten().filter(|due| *due > now).min()
+        [clock, above, told, judged.due].into_iter().flatten().filter(|due| *due > now).min()
     }
 
     /// Moves all clocks on over a hole in log time.
@@ -184,23 +218,27 @@ impl Alert {
         for firing in &mut self.firings {
             *firing = firing.plus(hole);
         }
+        self.freeze_grades(hole);
     }
 
-    fn apply(&mut self, event: Event, evaluation: &Evaluation<'_>, moves: &mut Vec<Moved>) {
+    fn apply(
+        &mut self,
+        event: (Event, usize),
+        evaluation: &Evaluation<'_>,
+        moves: &mut Vec<Moved>,
+    ) {
         let clocks = self.clocks(evaluation.rule, evaluation.now, evaluation.position);
         self.act(event, &clocks, moves);
     }
 
-    fn act(&mut self, event: Event, clocks: &Clocks, moves: &mut Vec<Moved>) {
+    /// Moves the axis; `grade` is the alert's before it.
+    fn act(&mut self, (event, grade): (Event, usize), clocks: &Clocks, moves: &mut Vec<Moved>) {
         let old = self.state;
         let (new, cause) = axis::step(old, event, clocks);
         self.state = new;
         let fired = old.opened().is_none() && new.opened().is_some();
         if fired {
-            if self.firings.len() == FLAP_FIRINGS - 1 {
-                self.firings.remove(0);
-            }
-            self.firings.push(clocks.now);
+            note_firing(&mut self.firings, clocks.now);
         }
         if old.is_flapping() && !new.is_flapping() {
             self.firings.clear();
@@ -208,7 +246,9 @@ impl Alert {
         let Some(cause) = cause else { return };
         let opened = new.opened().or(old.opened());
         let (data, flapping) = (self.data.flag(), new.is_flapping());
-        let moved = Moved { from: old.axis(), to: new.axis(), cause, data, flapping, opened };
+        let grade = if new.opened().is_some() { self.grade() } else { grade };
+        let moved =
+            Moved { from: old.axis(), to: new.axis(), cause, data, flapping, opened, grade };
         moves.push(moved);
         if fired && flapping {
             moves.push(self.told(Cause::Flapping));
@@ -218,11 +258,11 @@ impl Alert {
     fn told(&self, cause: Cause) -> Moved {
         let (axis, opened) = (self.state.axis(), self.state.opened());
         let (data, flapping) = (self.data.flag(), self.state.is_flapping());
-        Moved { from: axis, to: axis, cause, data, flapping, opened }
+        let grade = self.grade();
+        Moved { from: axis, to: axis, cause, data, flapping, opened, grade }
     }
 
     fn clocks(&self, rule: &Rule, now: Time, position: u64) -> Clocks {
-        let recent = |firing: &&Time| firing.plus(rule.flap_window) > now;
         Clocks {
             now,
             position,
@@ -230,18 +270,42 @@ impl Alert {
             gap_tolerance: rule.gap_tolerance,
             keep: rule.keep_firing_for,
             quiet: Span(rule.flap_window.0 / FLAP_QUIET_PART),
-            flaps: self.firings.iter().filter(recent).count() + 1 >= FLAP_FIRINGS,
+            flaps: recent(&self.firings, now, rule.flap_window) + 1 >= FLAP_FIRINGS,
+            flap_window: rule.flap_window,
         }
     }
 }
 
+/// Firings that still count for flapping.
+fn recent(firings: &[Time], now: Time, flap_window: Span) -> usize {
+    firings.iter().filter(|firing| firing.plus(flap_window) > now).count()
+}
+
+/// Takes note of a firing, and forgets what counting no longer needs.
+fn note_firing(firings: &mut Vec<Time>, now: Time) {
+    if firings.len() == FLAP_FIRINGS - 1 {
+        firings.remove(0);
+    }
+    firings.push(now);
+}
+
 /// A verdict as the axis takes it. A series that is missing ends its alert, whatever its window held.
-const fn event_of(judged: &Judgement) -> Event {
-    match (judged.data, judged.verdict) {
-        (DataFlag::MissingSeries, _) => Event::Close(axis::Closing::Retired),
-        (_, Verdict::Breach(ground)) => Event::Breach(ground),
-        (_, Verdict::Between) => Event::Between,
-        (_, Verdict::Clear(ground)) => Event::Clear(ground),
-        (_, Verdict::Undecided) => Event::Gap,
+fn event_of(judged: &Judgement) -> Event {
+    match judged.data {
+        DataFlag::MissingSeries => Event::Close(axis::Closing::Retired),
+        DataFlag::Fresh | DataFlag::Stale | DataFlag::Insufficient | DataFlag::NoData => {
+            judged.verdict.into()
+        }
+    }
+}
+
+impl From<Verdict> for Event {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Breach(ground) => Self::Breach(ground),
+            Verdict::Between => Self::Between,
+            Verdict::Clear(ground) => Self::Clear(ground),
+            Verdict::Undecided => Self::Gap,
+        }
     }
 }

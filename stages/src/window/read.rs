@@ -45,6 +45,25 @@ pub struct Glance {
     pub panes_filled: u32,
 }
 
+impl Reading {
+    /// What is to be seen at `now` where nothing ever was.
+    pub fn nothing(now: Time) -> Self {
+        Self {
+            value: None,
+            count: 0,
+            mean: None,
+            min: None,
+            max: None,
+            percentiles: None,
+            panes: 0,
+            panes_filled: 0,
+            window_start: now,
+            newest: None,
+            series: 0,
+        }
+    }
+}
+
 impl Window {
     /// What a rule is judged by at `now`, after [`Window::advance`] to it.
     #[inline]

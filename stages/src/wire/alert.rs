@@ -20,6 +20,8 @@ pub enum AlertState {
     Recovering,
     /// In breach again, same incident.
     FiredAgain,
+    /// The incident has another severity of the several its rule has.
+    SeverityChanged,
     /// No data while firing.
     NoData,
     /// It flaps.
@@ -44,6 +46,7 @@ impl AlertState {
             Self::Fired => "fired",
             Self::Recovering => "recovering",
             Self::FiredAgain => "fired_again",
+            Self::SeverityChanged => "severity_changed",
             Self::NoData => "no_data",
             Self::Flapping => "flapping",
             Self::Resolved => "resolved",

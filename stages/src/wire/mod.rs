@@ -21,7 +21,7 @@ pub use rollback::{
     RollbackState, Verdict, VerifyRequest, Withdraw, WithdrawKind,
 };
 pub use shard_event::{
-    Axis, Cause, DataFlag, DataGap, Evidence, Notice, ShardEvent, Transition, Verified,
+    Axis, Cause, DataFlag, DataGap, Evidence, Notice, ShardEvent, TermSeen, Transition, Verified,
 };
 
 /// The `schema` number of every type of this version.

@@ -91,6 +91,8 @@ pub enum Forbidden {
     Silenced,
     /// Too few samples or panes.
     Evidence,
+    /// Of several severities it has one that does not act.
+    Severity,
     /// The plan is cooling down.
     Cooldown,
     /// The plan is locked after too many attempts.

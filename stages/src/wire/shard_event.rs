@@ -35,7 +35,7 @@ pub struct Transition {
     pub rule: String,
     /// Group of labels; empty where the rule groups by nothing.
     pub group: Labels,
-    /// Severity of the rule.
+    /// Severity: the rule's, or the one it has now of several.
     pub severity: String,
     /// Where the alert was.
     pub from: Axis,
@@ -138,6 +138,8 @@ pub enum Cause {
     Gap,
     /// Only the data flag changed.
     Data,
+    /// Only the severity changed, of a rule that has several.
+    Severity,
     /// No data, where the rule says that is an alert, or beyond `keep_max`.
     NoData,
     /// No data, where the rule says that is fine.
@@ -187,6 +189,24 @@ pub struct Evidence {
     pub series: u32,
     /// Position of the log when the window began, and of the step evaluated: the log range.
     pub log_range: (u64, u64),
+    /// What each term saw, of a rule over several metrics or windows; the rest is that of the term that decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<TermSeen>,
+}
+
+/// What one term of a rule saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TermSeen {
+    /// What it watches, in words: `errors / requests`.
+    pub term: String,
+    /// Its value.
+    pub value: Option<f64>,
+    /// What that was compared with.
+    pub threshold: f64,
+    /// Samples in its window; of a ratio those it is divided by.
+    pub count: u64,
+    /// Whether it is in breach.
+    pub breach: bool,
 }
 
 /// The verdict of a verification.

@@ -278,7 +278,8 @@ fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
 
 /// The settings of the brief, with options: `approve`, `dry_run`, `unless=..`, `changed_within=..`, `burst=..`,
 /// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..` of
-/// `channel=..`, `fallback=..`, `notify=..`, `no_plan`, `off`, `severity=..`.
+/// `channel=..`, `fallback=..`, `notify=..`, `no_plan`, `off`, `severity=..`, `grades` (warning at 500, critical at
+/// 1000) with `acts=..`.
 pub fn settings(args: &[&str]) -> Settings {
     let span =
         |name: &str, default: &str| Span::parse(option(args, name).unwrap_or(default)).unwrap();
@@ -315,6 +316,12 @@ pub fn settings(args: &[&str]) -> Settings {
     }
     let mut rule = rule("county_api", "county_api_ms", &notify);
     rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
+    if args.contains(&"grades") {
+        let grade = |severity: &str, bound| Grade { severity: severity.to_owned(), bound };
+        (rule.severity, rule.threshold) = ("warning".to_owned(), 500.0);
+        rule.grades = vec![grade("warning", 500.0), grade("critical", 1000.0)];
+        rule.action_severity = option(args, "acts").map(str::to_owned);
+    }
     rule.repeat = span("repeat", "4h");
     rule.reopen_within = span("reopen", "0s");
     rule.action = Some(Action::Rollback("DOCKET_RULE".to_owned()));
@@ -374,6 +381,8 @@ pub fn rule(name: &str, metric: &str, notify: &[String]) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
+        matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: vec![],
         stat: Stat::Mean,
         compare: Compare::Greater,
@@ -392,6 +401,8 @@ pub fn rule(name: &str, metric: &str, notify: &[String]) -> Rule {
         absent: None,
         flap_window: Span::from_secs(3600),
         severity: "critical".into(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: None,
         action: None,
         action_min_samples: 10,

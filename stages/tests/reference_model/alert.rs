@@ -6,6 +6,7 @@ use stages::time::{Span, Time};
 use stages::wire::{Axis, Cause, DataFlag, Evidence};
 
 /// What an evaluation has to go by.
+#[derive(Clone)]
 pub struct Seen {
     pub now: Time,
     pub data: DataFlag,
@@ -16,11 +17,16 @@ pub struct Seen {
     /// No data for longer than a firing alert may be kept.
     pub overdue: bool,
     pub evidence: Evidence,
+    /// What was found out elsewhere, of a rule over several metrics.
+    pub said: Option<Option<Said>>,
 }
 
+/// Which way it points, and why.
+pub type Said = (Side, Cause);
+
 /// Which way an evaluation points.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Side {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
     Breach,
     Between,
     Clear,
@@ -72,11 +78,15 @@ impl Alert {
         Some(self.clock.plus(length))
     }
 
-    pub fn evaluate(&mut self, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
+    /// `regraded`: the severity is another one by now, where the alert goes on.
+    pub fn evaluate(&mut self, rule: &Rule, seen: &Seen, regraded: bool, rows: &mut Vec<Row>) {
         let before = self.data;
         self.data = seen.data;
         self.told_no_data &= seen.data == DataFlag::NoData;
         self.turn(rule, seen, rows);
+        if rows.is_empty() && regraded && self.is_open() {
+            self.say(self.axis, Cause::Severity, seen, rows);
+        }
         if rows.is_empty() && before != self.data {
             self.say(self.axis, Cause::Data, seen, rows);
         }
@@ -108,8 +118,18 @@ impl Alert {
         self.is_open() && self.data == DataFlag::NoData
     }
 
-    fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         matches!(self.axis, Axis::Firing | Axis::Recovering)
+    }
+
+    /// What it belongs to is over.
+    pub fn end(&mut self) {
+        if self.is_open() {
+            (self.axis, self.gap) = (Axis::Ok, None);
+            if std::mem::take(&mut self.flapping) {
+                self.firings.clear();
+            }
+        }
     }
 
     fn turn(&mut self, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
@@ -218,13 +238,17 @@ impl Alert {
             data: self.data,
             flapping: self.flapping,
             open: open(from) || open(self.axis),
+            severity: "critical".to_owned(),
             evidence: seen.evidence.clone(),
         });
     }
 }
 
 /// Which way it points and what people are told, if anything can be said.
-fn verdict(rule: &Rule, seen: &Seen) -> Option<(Side, Cause)> {
+pub fn verdict(rule: &Rule, seen: &Seen) -> Option<Said> {
+    if let Some(said) = seen.said {
+        return said;
+    }
     if let Some(absent) = rule.absent {
         return match seen.absent_for >= absent {
             true => Some((Side::Breach, Cause::Absent)),

@@ -1,12 +1,16 @@
 //! What rules mean, the long way: every sample is kept, every window is added up anew at every tenth of a second.
 
 mod alert;
+mod graded;
+pub mod joint;
 mod numbers;
 
-use alert::{Alert, Seen};
+use alert::Seen;
+use graded::Graded;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use stages::log::{EntryKind, Step};
+use stages::matcher::{Matcher, Operator};
 use stages::settings::{NoData, Rule, Stat};
 use stages::time::{Span, Time};
 use stages::wire::{Axis, Cause, DataFlag, Evidence};
@@ -24,6 +28,7 @@ pub struct Row {
     pub data: DataFlag,
     pub flapping: bool,
     pub open: bool,
+    pub severity: String,
     pub evidence: Evidence,
 }
 
@@ -48,6 +53,7 @@ impl Row {
         (self.time, self.from, self.to, self.cause)
             == (other.time, other.from, other.to, other.cause)
             && (self.data, self.flapping, self.open) == (other.data, other.flapping, other.open)
+            && self.severity == other.severity
             && near(one.value, two.value, if bucketed { 2e-3 } else { 1e-9 })
             && near(one.level, two.level, 1e-9)
             && (one.threshold, one.count, one.mean) == (two.threshold, two.count, two.mean)
@@ -55,6 +61,12 @@ impl Row {
             && (one.window_start, one.window_end) == (two.window_start, two.window_end)
             && (one.panes, one.panes_filled) == (two.panes, two.panes_filled)
             && percentiles
+            && one.terms.len() == two.terms.len()
+            && one.terms.iter().zip(&two.terms).all(|(one, two)| {
+                let alike =
+                    (&one.term, one.count, one.breach) == (&two.term, two.count, two.breach);
+                alike && one.threshold == two.threshold && near(one.value, two.value, 2e-3)
+            })
     }
 }
 
@@ -96,7 +108,9 @@ struct Group {
     armed: Time,
     last: Option<Time>,
     samples: Vec<Kept>,
-    alert: Alert,
+    /// Those that came too late for the window; a history may want them.
+    older: Vec<Kept>,
+    alert: Graded,
     touched: bool,
     /// Samples in the window, when it was last looked at, and the sum of their places.
     inside: (usize, usize),
@@ -105,7 +119,8 @@ struct Group {
 impl<'a> Model<'a> {
     pub fn new(rules: &'a [Rule], now: Time) -> Self {
         let whole = rules.iter().enumerate().filter(|(_, rule)| rule.group_by.is_empty());
-        let groups = whole.map(|(at, _)| ((at, "{}".to_owned()), Group::new(now))).collect();
+        let groups =
+            whole.map(|(at, _)| ((at, "{}".to_owned()), Group::new(&rules[at], now))).collect();
         Self { rules, groups, ids: BTreeMap::new(), now, rows: BTreeMap::new() }
     }
 
@@ -134,6 +149,7 @@ impl<'a> Model<'a> {
             .rules
             .iter()
             .enumerate()
+            .filter(|(_, rule)| rule.matchers.iter().all(|it| looks_at(it, &sent.labels)))
             .map(|(at, rule)| {
                 let label = |name: &String| {
                     (name.clone(), sent.labels.get(name).cloned().unwrap_or_default())
@@ -143,7 +159,8 @@ impl<'a> Model<'a> {
             })
             .collect();
         for of in &groups {
-            self.groups.entry(of.clone()).or_insert_with(|| Group::new(arrived));
+            let rule = &self.rules[of.0];
+            self.groups.entry(of.clone()).or_insert_with(|| Group::new(rule, arrived));
         }
         if time.0 > arrived.0 + Span::from_secs(300).0 {
             return;
@@ -197,6 +214,18 @@ impl<'a> Model<'a> {
     }
 }
 
+/// Whether a rule with this matcher looks at a series; patterns here are texts between bars.
+fn looks_at(matcher: &Matcher, labels: &BTreeMap<String, String>) -> bool {
+    let value = labels.get(&matcher.label).map_or("", String::as_str);
+    let wanted = matcher.value.as_str();
+    match matcher.op {
+        Operator::Equal => value == wanted,
+        Operator::NotEqual => value != wanted,
+        Operator::Matches => wanted.split('|').any(|text| text == value),
+        Operator::MatchesNot => wanted.split('|').all(|text| text != value),
+    }
+}
+
 /// Width of a rule's panes: the smallest of the list that is at least a sixtieth of the window.
 fn width(rule: &Rule) -> i64 {
     let widths = [100, 200, 500, 1_000, 2_000, 5_000, 10_000].map(|millis| millis * 1_000_000);
@@ -214,9 +243,17 @@ fn edge(rule: &Rule, now: Time) -> i64 {
 }
 
 impl Group {
-    fn new(armed: Time) -> Self {
-        let alert = Alert::default();
-        Self { armed, last: None, samples: Vec::new(), alert, touched: true, inside: (0, 0) }
+    fn new(rule: &Rule, armed: Time) -> Self {
+        let alert = Graded::of(rule);
+        Self {
+            armed,
+            last: None,
+            samples: Vec::new(),
+            older: Vec::new(),
+            alert,
+            touched: true,
+            inside: (0, 0),
+        }
     }
 
     /// Since when there is silence.
@@ -241,12 +278,14 @@ impl Group {
     fn is_due(&self, rule: &Rule, now: Time) -> bool {
         let silent = now.0 - self.silent_since().0;
         let looks = silent > 0 && silent % rule.window.0 == 0;
-        let missing = self.alert.data == DataFlag::MissingSeries;
+        let missing = self.alert.first.data == DataFlag::MissingSeries;
         (looks && !(missing && silent > rule.window.0 * 2))
             || self.last.is_some_and(|last| last.plus(rule.fresh_for) == now)
-            || (self.alert.is_kept() && rule.no_data == NoData::Keep && silent == rule.keep_max.0)
+            || (self.alert.first.is_kept()
+                && rule.no_data == NoData::Keep
+                && silent == rule.keep_max.0)
             || rule.absent.is_some_and(|absent| silent == absent.0)
-            || self.alert.due(rule) == Some(now)
+            || self.alert.is_due(rule, now)
     }
 
     /// What is to be seen at `now`.
@@ -283,7 +322,18 @@ impl Group {
             reported: self.last.is_some(),
             overdue: kept && now.0 - silent.0 >= rule.keep_max.0,
             evidence: self.evidence(rule, &window, now),
+            said: None,
         }
+    }
+
+    /// What the window holds at `now`.
+    fn evidence_at(&self, rule: &Rule, now: Time) -> Evidence {
+        let inside = |kept: &&Kept| {
+            let start = pane(rule, kept.time);
+            start > edge(rule, now) && start <= now.0
+        };
+        let window: Vec<&Kept> = self.samples.iter().filter(inside).collect();
+        self.evidence(rule, &window, now)
     }
 
     fn evidence(&self, rule: &Rule, window: &[&Kept], now: Time) -> Evidence {
@@ -317,6 +367,7 @@ impl Group {
             panes_filled: panes.len() as u32,
             series: series.len() as u32,
             log_range: (0, 0),
+            terms: Vec::new(),
         }
     }
 

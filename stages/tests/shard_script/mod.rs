@@ -11,7 +11,7 @@ use stages::settings::{Rule, Settings};
 use stages::shard::{Place, Shard};
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
-use stages::wire::ShardEvent;
+use stages::wire::{Evidence, ShardEvent};
 use std::sync::Arc;
 
 /// Scripts begin here: a round number of every pane width.
@@ -136,13 +136,13 @@ impl Bench {
     }
 
     pub fn sample(&mut self, time: Time, value: f64, labels: &Value) {
-        let name = "county_api_ms";
+        let mut labels = labels.clone();
+        // Another metric than the brief's, where one is said.
+        let name = labels.as_object_mut().and_then(|labels| labels.remove("__name__"));
+        let name =
+            name.map_or("county_api_ms".to_owned(), |name| name.as_str().unwrap().to_owned());
         let body = json!({ "name": name, "val": value, "labels": labels });
-        self.push(
-            time,
-            EntryKind::Metric(Bytes::from_static(name.as_bytes())),
-            Bytes::from(body.to_string()),
-        );
+        self.push(time, EntryKind::Metric(Bytes::from(name)), Bytes::from(body.to_string()));
     }
 
     /// Stores samples of several series as one batch entry, numbered by a client where one is named.
@@ -196,6 +196,12 @@ pub fn line(event: &ShardEvent) -> String {
                 word(json!(moved.cause)),
                 word(json!(moved.data)),
                 if moved.flapping { "flapping".to_owned() } else { String::new() },
+                if moved.evidence.terms.is_empty() { String::new() } else { seen(&moved.evidence) },
+                if moved.severity == "critical" {
+                    String::new()
+                } else {
+                    format!("[{}]", moved.severity)
+                },
             ];
             words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
         }
@@ -210,4 +216,13 @@ pub fn line(event: &ShardEvent) -> String {
         ShardEvent::DataGap(gap) => format!("{} data_gap {}", at(gap.to), gap.length),
         ShardEvent::Notice(notice) => format!("{} notice {}", at(notice.time), notice.kind),
     }
+}
+
+/// What the terms of a joined rule saw: `2.5/100!` is a value of 2.5 over 100 samples, in breach.
+fn seen(evidence: &Evidence) -> String {
+    let terms = evidence.terms.iter().map(|seen| {
+        let value = seen.value.map_or("-".to_owned(), |value| value.to_string());
+        format!("{value}/{}{}", seen.count, if seen.breach { "!" } else { "" })
+    });
+    format!("({})", terms.collect::<Vec<_>>().join(" "))
 }

@@ -53,6 +53,8 @@ pub fn rule(name: &str, metric: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         metric: metric.to_owned(),
+        matchers: Vec::new(),
+        any_of: Vec::new(),
         group_by: Vec::new(),
         stat: Stat::Mean,
         compare: Compare::Greater,
@@ -71,6 +73,8 @@ pub fn rule(name: &str, metric: &str) -> Rule {
         absent: None,
         flap_window: Span::from_secs(3600),
         severity: "critical".to_owned(),
+        grades: Vec::new(),
+        action_severity: None,
         unit: None,
         action: Some(Action::Rollback("DOCKET_RULE".to_owned())),
         action_min_samples: 10,

@@ -1,7 +1,12 @@
 //! Values of the bus in the words of the files.
 
 use super::Field;
+use crate::explain;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use stages::matcher::Matcher;
+use stages::settings::Grade;
+use stages::term::Term;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The fields in which two pieces differ, by name.
@@ -51,10 +56,17 @@ fn translated(path: &str, value: &Value) -> Option<Option<String>> {
             Some(Some(format!("p{rank}")))
         }
         "action" => Some(Some(format!("ROLLBACK:{}", object?.get("rollback")?.as_str()?))),
+        "where" => Some(read::<Vec<Matcher>>(value).map(|matchers| explain::matchers(&matchers))),
+        "grades" => Some(read::<Vec<Grade>>(value).map(|grades| explain::grades(&grades))),
+        "any_of" => Some(read::<Vec<Vec<Term>>>(value).map(|lists| explain::conditions(&lists))),
         "guards.approve" => Some(value.as_bool()?.then(|| "required".to_owned())),
         "lock_after" if value.is_null() => Some(Some("never".to_owned())),
         _ => None,
     }
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    serde_json::from_value(value.clone()).ok()
 }
 
 fn plain(value: &Value) -> String {

@@ -33,6 +33,11 @@ fn may(rule: &Rule, plan: &Plan) -> String {
             count(rule.action_min_samples, "sample")
         ),
     ];
+    if let Some(worst) = rule.grades.last() {
+        let least = rule.action_severity.as_ref().unwrap_or(&worst.severity);
+        let worse = if *least == worst.severity { "" } else { " or worse" };
+        needs.push(format!("its severity is {least}{worse}"));
+    }
     if let Some(within) = guards.changed_within {
         needs.push(format!("{} was changed within the last {within}", plan.target));
     }

@@ -32,12 +32,41 @@ fn every_kind_of_edit_says_what_it_does_to_alerts() {
         (with("for: 5m"), Effect::Judges),
         (edited(&GOOD_RULE.replace("1000", "1500")), Effect::Judges),
         (with("stat: p99"), Effect::Restarts),
+        (with("where: {service: courts}"), Effect::Restarts),
+        (
+            edited(
+                &GOOD_RULE.replace("threshold: 1000", "severity: {warning: 500, critical: 1000}"),
+            ),
+            Effect::Judges,
+        ),
+        (edited(&GOOD_RULE.replace("api_ms", "api_ms / calls")), Effect::Replaces),
         (with("group_by: region"), Effect::Restarts),
         (edited(&GOOD_RULE.replace("county_api_ms", "other_ms")), Effect::Replaces),
     ] {
         assert_eq!(diff.pieces.len(), 1, "{diff}");
         assert_eq!(diff.pieces[0].effect, Some(effect), "{diff}");
     }
+}
+
+#[test]
+fn conditions_differ_in_words() {
+    let ratio = |more: &str| {
+        let text = GOOD_RULE.replace("county_api_ms", "errors / requests").replace("1000", "0.05");
+        settings_of(&[("alerts/good.yml", &format!("{text}{more}"))])
+    };
+    let diff = Diff::between(&ratio(""), &ratio("where: {region: eu}\n"));
+    let text = diff.to_string();
+    assert!(text.contains("where: (not set) -> region=\"eu\""), "{text}");
+    assert!(
+        text.contains("the sum of errors{region=\"eu\"} divided by that of requests"),
+        "{text}"
+    );
+    let graded =
+        edited(&GOOD_RULE.replace("threshold: 1000", "severity: {warning: 500, critical: 1000}"));
+    assert!(
+        graded.to_string().contains("grades: (not set) -> {warning: 500, critical: 1000}"),
+        "{graded}"
+    );
 }
 
 #[test]

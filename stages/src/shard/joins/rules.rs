@@ -1,0 +1,192 @@
+//! Settings: which joined rules a shard judges, and what an edit does to their alerts.
+//!
+//! As for other rules (`shard/rules.rs`). Where what a rule sees has changed - a metric, `where`, a statistic or window of
+//! any term, `group_by` - its windows begin anew, and Firing is inherited by the same label sets; with other labels to
+//! group by the alerts end as `rule_changed`. So they do where a rule becomes joined, or is no longer, and where its first
+//! metric is another one: that may be another worker's, or another shard's.
+
+use super::part::PartKey;
+use super::{Join, Way};
+use crate::settings::{Rule, Settings};
+use crate::shard::metric::sorted;
+use crate::shard::rules::{Edit, compare};
+use crate::shard::{Shard, slice_of};
+use crate::time::Time;
+use crate::track::axis::{Closing, Event};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl Shard {
+    /// Judges by these settings' joined rules from now on.
+    pub(in crate::shard) fn apply_joins(
+        &mut self,
+        settings: &Settings,
+        names: &BTreeSet<&str>,
+        (since, now): (u64, Time),
+    ) {
+        let wanted = self.wanted_joins(settings, now);
+        let alerts = self.joins.joins.iter().filter(|(_, join)| join.alerts());
+        let old: BTreeMap<String, u32> =
+            alerts.map(|(id, join)| (join.rule.name.clone(), id)).collect();
+        if old.is_empty() && wanted.is_empty() {
+            return;
+        }
+        let stays = |name: &str, home: &str| {
+            wanted.iter().any(|rule| rule.name == name && rule.metric == home)
+        };
+        let (old, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            old.into_iter().partition(|(name, id)| stays(name, &self.joins.joins[*id].rule.metric));
+        for (name, id) in gone {
+            let moved = names.contains(name.as_str());
+            let why = if moved { Closing::RuleChanged } else { Closing::RuleRemoved };
+            self.happen_to_all(id, Event::Close(why), now);
+            self.remove_join(id);
+        }
+        for rule in wanted {
+            match old.get(&rule.name) {
+                Some(id) => self.edit_join(*id, rule, (since, now)),
+                None => {
+                    let (home, since) = (slice_of(&rule.metric), (since, None));
+                    let (lists, groups, watched) = (Arc::default(), BTreeMap::new(), None);
+                    let join = Join { rule, home, since, lists, groups, watched };
+                    self.joins.joins.insert(join);
+                }
+            }
+        }
+        self.lay_parts(now);
+        self.joins.touched = self.joins.groups.iter().map(|(id, _)| id).collect();
+    }
+
+    /// The joined rules at home on this worker. One whose metrics lie in several shards is named, and not judged.
+    fn wanted_joins(&mut self, settings: &Settings, now: Time) -> Vec<Arc<Rule>> {
+        let here = |rule: &&Arc<Rule>| {
+            rule.is_joined()
+                && self.place.owns(slice_of(&rule.metric))
+                && self.place.is_of_shard(&rule.metric)
+        };
+        let (mut wanted, mut apart) = (Vec::new(), Vec::new());
+        for rule in settings.rules.iter().filter(here) {
+            match rule.metrics().into_iter().find(|metric| !self.place.is_of_shard(metric)) {
+                None => wanted.push(Arc::clone(rule)),
+                Some(other) => apart.push((Arc::clone(rule), other.to_owned())),
+            }
+        }
+        for (rule, other) in apart {
+            let text = format!(
+                "rule {} is not judged: {} and {other} lie in different shards ({} of them); \
+                 join metrics of one shard, or run with one",
+                rule.name, rule.metric, self.place.shards
+            );
+            self.notice(now, "rule_not_judged", (&rule.name, ""), text);
+        }
+        wanted
+    }
+
+    fn edit_join(&mut self, id: u32, rule: Arc<Rule>, (since, now): (u64, Time)) {
+        let before = Arc::clone(&self.joins.joins[id].rule);
+        match edit(&before, &rule) {
+            Edit::Text => {}
+            Edit::Clocks => self.happen_to_all(id, Event::Change, now),
+            Edit::Panes if sorted(&before.group_by) == sorted(&rule.group_by) => {
+                self.happen_to_all(id, Event::Rebase, now);
+                self.joins.joins[id].since = (since, Some(now));
+            }
+            Edit::Panes => {
+                self.happen_to_all(id, Event::Close(Closing::RuleChanged), now);
+                self.drop_groups(id);
+                self.joins.joins[id].since = (since, Some(now));
+            }
+        }
+        let join = &mut self.joins.joins[id];
+        join.rule = Arc::clone(&rule);
+        for group in join.groups.values() {
+            self.joins.groups[*group].alert.regrade(&before, &rule);
+        }
+    }
+
+    fn happen_to_all(&mut self, join: u32, event: Event, now: Time) {
+        let groups: Vec<u32> = self.joins.joins[join].groups.values().copied().collect();
+        groups.into_iter().for_each(|group| self.happen_to_join(group, event, now));
+    }
+
+    fn drop_groups(&mut self, join: u32) {
+        let texts: Vec<Arc<str>> = self.joins.joins[join].groups.keys().cloned().collect();
+        texts.iter().for_each(|text| self.drop_join_group(join, text));
+    }
+
+    /// Forgets a join; what it read goes when parts are laid next.
+    pub(super) fn remove_join(&mut self, id: u32) {
+        self.drop_groups(id);
+        self.joins.joins.remove(id);
+    }
+
+    /// Lays the parts anew for the joins there are: what is read as before stays, series enter what is new.
+    pub(super) fn lay_parts(&mut self, now: Time) {
+        self.joins.parts.iter_mut().for_each(|(_, part)| part.joins.clear());
+        for id in self.joins.ordered() {
+            let join = &self.joins.joins[id];
+            let (rule, home, since) = (Arc::clone(&join.rule), join.home, join.since);
+            let mut lists = Vec::with_capacity(rule.any_of.len());
+            for terms in &rule.any_of {
+                let mut list = Vec::with_capacity(terms.len());
+                for term in terms {
+                    let mut part = |metric: &str| {
+                        let part = self.joins.part(PartKey::of(&rule, term, metric, home, since));
+                        let joins = &mut self.joins.parts[part].joins;
+                        if !joins.contains(&id) {
+                            joins.push(id);
+                        }
+                        part
+                    };
+                    let (of, per) = (part(&term.metric), term.per.as_deref().map(&mut part));
+                    let shown = term.shown().into();
+                    let rule = Arc::new(rule.of_term(term));
+                    list.push(Way { rule, shown, of, per, baseline: term.baseline });
+                }
+                lists.push(list);
+            }
+            self.joins.joins[id].lists = lists.into();
+        }
+        self.joins.drop_unread();
+        self.joins.enter_all(now);
+        let cells: Vec<u32> = self.joins.cells.iter().map(|(id, _)| id).collect();
+        cells.into_iter().for_each(|cell| self.groups_of_cell(cell, now));
+        for id in self.joins.ordered() {
+            let join = &self.joins.joins[id];
+            // One alert over all series is there before the first of them.
+            if join.rule.group_by.is_empty() && join.alerts() {
+                self.join_group(id, &Arc::from(""), now);
+            }
+        }
+        // Ways of series may lead to what is gone, and not to what is new.
+        self.tables.clear();
+    }
+}
+
+impl super::Joins {
+    /// All joins: of each home the rules by name, then the verifications by incident.
+    pub(super) fn ordered(&self) -> Vec<u32> {
+        let name = |join: &Join| {
+            let incident = join.watched.as_ref().map(|watched| watched.request.incident.clone());
+            (join.home, incident, join.rule.name.clone())
+        };
+        let mut all: Vec<_> = self.joins.iter().map(|(id, join)| (name(join), id)).collect();
+        all.sort();
+        all.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+/// What kind of edit lies between two joined rules of one name and first metric.
+pub(in crate::shard) fn edit(before: &Rule, after: &Rule) -> Edit {
+    let same_view = before.any_of.len() == after.any_of.len()
+        && before.any_of.iter().zip(&after.any_of).all(|(one, other)| {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.sees_as(other))
+        });
+    if !same_view || sorted(&before.group_by) != sorted(&after.group_by) {
+        return Edit::Panes;
+    }
+    match compare(before, after) {
+        Edit::Text if before.any_of == after.any_of => Edit::Text,
+        Edit::Text | Edit::Clocks | Edit::Panes => Edit::Clocks,
+    }
+}
