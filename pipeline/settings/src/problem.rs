@@ -5,6 +5,7 @@
 
 use serde::{Serialize, Serializer};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,6 +94,8 @@ pub enum Kind {
     Conflict,
     /// `recover` on the breaching side of the threshold.
     WrongSide,
+    /// A text with places to fill in that cannot be filled in.
+    BadTemplate,
     /// A version of the files' form that this `ops` does not read.
     UnknownSchema,
     /// A plan that does not exist.
@@ -221,6 +224,8 @@ impl std::error::Error for Problems {}
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     found: RefCell<Vec<Problem>>,
+    /// Files whose texts have places to fill in, for faults inside of them.
+    sources: RefCell<BTreeMap<Arc<str>, String>>,
 }
 
 impl Report {
@@ -250,6 +255,33 @@ impl Report {
         let (kind, message, remedy) = what;
         let problem = Problem { place: place.clone(), severity, kind, message, remedy };
         self.found.borrow_mut().push(problem);
+    }
+
+    /// Keeps the text of a file in which faults may be found later.
+    pub fn keep_source(&self, file: &Place, text: &str) {
+        self.sources.borrow_mut().insert(Arc::clone(&file.file), text.to_owned());
+    }
+
+    /// The place in its file of what stands at `offset` of a text that begins at `begin`.
+    ///
+    /// Quotes, escapes and indentation lie between the two, so the word at `offset` is counted in the text and found in
+    /// the file. The beginning of the text where that fails.
+    pub fn place_inside(&self, begin: &Place, text: &str, offset: usize) -> Place {
+        self.inside(begin, text, offset).unwrap_or_else(|| begin.clone())
+    }
+
+    fn inside(&self, begin: &Place, text: &str, offset: usize) -> Option<Place> {
+        let sources = self.sources.borrow();
+        let (source, (line, column)) = (sources.get(&begin.file)?, begin.position?);
+        let start: usize = source.split_inclusive('\n').take(line as usize - 1).map(str::len).sum();
+        let start = source[start..].char_indices().nth(column as usize - 1)?.0 + start;
+        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
+        let word = text.get(offset..)?.split(ends).next().filter(|word| !word.is_empty())?;
+        let before = text.match_indices(word).take_while(|(at, _)| *at < offset).count();
+        let at = source[start..].match_indices(word).nth(before)?.0 + start;
+        let lines = source[..at].matches('\n').count();
+        let columns = source[..at].rsplit('\n').next()?.chars().count();
+        Some(begin.at(u32::try_from(lines + 1).ok()?, u32::try_from(columns + 1).ok()?))
     }
 
     /// Takes over what another one found.

@@ -28,7 +28,7 @@
 //!                                  #   where: 'service="courts", region!~"eu-.*"'    (= != =~ !~, whole values)
 //! unit: ms                         # read off the metric's name
 //! labels: {team: courts}
-//! annotations: {summary: "The county API is slow"}
+//! annotations: {summary: "The county API is at {{ reading }}"}    # names: stages/src/desk/template.rs
 //! action: "ROLLBACK:DOCKET_RULE"
 //! action_min_samples: 10
 //! action_severity: critical        # the mildest of several severities that acts; the worst
@@ -49,6 +49,7 @@ mod matchers;
 mod severity;
 mod slo;
 mod terms;
+mod texts;
 
 use crate::fields::{Fields, Said, short};
 use crate::problem::{Kind, Place, Report};
@@ -140,12 +141,14 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
     let plan = action::plan(fields);
     let (guards, unless) = action::guards(fields);
     let (runbook, notify) = (fields.text("runbook"), fields.texts("notify").unwrap_or_default());
+    let (group_by, labels) = (group_by(fields), fields.text_map("labels", check_label));
+    let annotations = texts::annotations(fields, &labels, &group_by);
     let mut rule = Rule {
         name: name.unwrap_or_default(),
         metric,
         matchers,
         any_of,
-        group_by: group_by(fields),
+        group_by,
         stat: condition.stat,
         compare: condition.compare,
         threshold: condition.threshold,
@@ -175,8 +178,8 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
         // Filled with the receivers' own names once roster and receivers are known.
         notify: Vec::new(),
         repeat: fields.span("repeat", REPEAT).unwrap_or(REPEAT_DEFAULT),
-        labels: fields.text_map("labels", check_label),
-        annotations: fields.text_map("annotations", |_, _, _| {}),
+        labels,
+        annotations,
     };
     if condition.per.is_some() || condition.baseline.is_some() {
         rule.any_of = vec![vec![terms::of_rule(&rule, &condition)]];
@@ -278,6 +281,8 @@ pub(crate) fn try_defaults(entries: &[(Node, Node)], report: &Report) {
     let alone = |name: &str| match name {
         "recover" => says("threshold").is_some() && says("compare").is_some() && !shares,
         "stat" | "share" => shares == says("share").is_some(),
+        // Which labels a text may name is for the rule to say.
+        "annotations" => false,
         _ => true,
     };
     let key = |name: &str| Node { place: Place::file("-"), value: Value::Text(name.to_owned()) };

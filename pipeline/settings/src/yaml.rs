@@ -70,6 +70,9 @@ pub(crate) fn parse(file: &Place, bytes: &[u8], report: &Report) -> Option<Node>
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Some(Node { place: file.at(1, 1), value: Value::Null });
     }
+    if stages::desk::template::is_template(text) {
+        report.keep_source(file, text);
+    }
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options()) {
         Ok(raw) => Some(place(raw, file)),
         Err(error) => {

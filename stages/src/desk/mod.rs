@@ -50,6 +50,7 @@ pub mod silence;
 mod speak;
 mod standing;
 mod state;
+pub mod template;
 pub mod verify;
 pub mod words;
 

@@ -3,7 +3,7 @@
 use crate::desk::budget::Digest;
 use crate::desk::column::{Heard, News, Untold};
 use crate::desk::incident::Incident;
-use crate::desk::words;
+use crate::desk::{template, words};
 use crate::series::Labels;
 use crate::settings::{Action, Receiver, Rule, Stat};
 use crate::time::{Span, Time};
@@ -109,6 +109,14 @@ pub fn intent(
     receiver: &Receiver,
     news: &News,
 ) -> Intent {
+    let story = template::Story {
+        rule,
+        group: &incident.group,
+        severity: &incident.severity,
+        incident: &incident.id,
+        reason: news.reason,
+        evidence: news.evidence.as_ref(),
+    };
     Intent {
         key: key(&["message", &incident.id, &news.topic, &receiver.name]),
         dedup_key: key(&["incident", &incident.id, &receiver.name]),
@@ -129,7 +137,7 @@ pub fn intent(
         action_detail: news.action_detail.clone(),
         runbook: rule.runbook.clone(),
         labels: rule.labels.clone(),
-        annotations: rule.annotations.clone(),
+        annotations: template::fill(&rule.annotations, &story),
         ..bare((now, position), receiver, &incident.severity)
     }
 }

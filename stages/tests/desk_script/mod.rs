@@ -278,8 +278,8 @@ fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
 
 /// The settings of the brief, with options: `approve`, `dry_run`, `unless=..`, `changed_within=..`, `burst=..`,
 /// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..` of
-/// `channel=..`, `fallback=..`, `notify=..`, `no_plan`, `off`, `severity=..`, `grades` (warning at 500, critical at
-/// 1000) with `acts=..`.
+/// `channel=..`, `fallback=..`, `notify=..`, `text=..` (an annotation, `_` for blanks), `no_plan`, `off`,
+/// `severity=..`, `grades` (warning at 500, critical at 1000) with `acts=..`.
 pub fn settings(args: &[&str]) -> Settings {
     let span =
         |name: &str, default: &str| Span::parse(option(args, name).unwrap_or(default)).unwrap();
@@ -321,6 +321,9 @@ pub fn settings(args: &[&str]) -> Settings {
         (rule.severity, rule.threshold) = ("warning".to_owned(), 500.0);
         rule.grades = vec![grade("warning", 500.0), grade("critical", 1000.0)];
         rule.action_severity = option(args, "acts").map(str::to_owned);
+    }
+    if let Some(text) = option(args, "text") {
+        rule.annotations.insert("summary".into(), text.replace('_', " "));
     }
     rule.repeat = span("repeat", "4h");
     rule.reopen_within = span("reopen", "0s");
@@ -430,6 +433,8 @@ pub fn line(output: &Output) -> String {
         let ends = !body["ended"].is_null() && body["reason"] != "resolved";
         parts.extend(ends.then(|| "(ends)".to_owned()));
         parts.extend(body["action"].as_str().map(|action| format!("({action})")));
+        let text = body["annotations"]["summary"].as_str();
+        parts.extend(text.map(|text| format!("'{text}'")));
         parts.extend(body["action_detail"].as_str().map(|detail| format!("({detail})")));
     }
     if subject.ends_with(".command") {

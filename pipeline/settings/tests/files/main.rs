@@ -8,3 +8,4 @@ mod explain;
 mod folder;
 mod good_input;
 mod suspect;
+mod templates;
