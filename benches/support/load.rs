@@ -82,6 +82,7 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
         repeat: Span::from_secs(14_400),
         labels: [].into(),
         annotations: [].into(),
+        mode: Default::default(),
     }
 }
 

@@ -103,7 +103,9 @@ fn print_status(health: &Value, overview: Option<&Value>, ready: bool) {
                     || "-".to_owned(),
                     |level| number::with_unit(level, alert["unit"].as_str().unwrap_or_default()),
                 );
-                println!("{:<10} {} {level}", word(&alert["axis"]), word(&rule["name"]));
+                let shadow =
+                    if rule["mode"] == "shadow" { " (shadow: nobody is told)" } else { "" };
+                println!("{:<10} {} {level}{shadow}", word(&alert["axis"]), word(&rule["name"]));
             }
         }
     }

@@ -132,10 +132,33 @@ async fn list(url: &str, format: Format) -> Result<(), Failure> {
         let state = state.and_then(|alert| alert["axis"].as_str()).unwrap_or("unknown");
         let threshold = rule["threshold"].as_f64().map_or_else(String::new, stages::number::plain);
         let (name, metric, action) = (text("name"), text("metric"), text("action_name"));
-        println!("{name:<28} {state:<11} {metric:<28} {threshold:>10}  {action}");
+        let shadow = shadow(rule);
+        println!("{name:<28} {state:<11} {metric:<28} {threshold:>10}  {action}{shadow}");
     }
     if rules == Vec::<Value>::new() {
         println!("no rules in force");
     }
     Ok(())
+}
+
+/// What a rule that is a shadow would have done, for the end of its line.
+fn shadow(rule: &Value) -> String {
+    if rule["mode"] != "shadow" {
+        return String::new();
+    }
+    let word = |field: &str| rule["shadow"][field].as_str().map(str::to_owned);
+    match (rule["shadow"]["fired"].as_u64().unwrap_or_default(), word("since"), word("last")) {
+        (0, Some(since), _) => format!("  shadow: would not have fired since {}", day(&since)),
+        (0, ..) => "  shadow: would not have fired yet".to_owned(),
+        (fired, since, last) => format!(
+            "  shadow: would have fired {fired} times since {}, last at {}",
+            since.as_deref().map_or("-", day),
+            last.as_deref().map_or("-", day),
+        ),
+    }
+}
+
+/// A moment without its fraction of a second.
+fn day(stamp: &str) -> &str {
+    stamp.split('.').next().unwrap_or(stamp)
 }

@@ -123,6 +123,9 @@ pub struct Rule {
     pub labels: BTreeMap<String, String>,
     /// Texts of the alert.
     pub annotations: BTreeMap<String, String>,
+    /// Whether people hear of it.
+    #[serde(default, skip_serializing_if = "Mode::is_live")]
+    pub mode: Mode,
 }
 
 /// One of several severities of a rule.
@@ -257,6 +260,24 @@ pub enum NoData {
     Alert,
     /// No data is fine.
     Ok,
+}
+
+/// Whether people hear of a rule, and whether it acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They do, and it does.
+    #[default]
+    Live,
+    /// It is evaluated like any other and its transitions are recorded; nobody is told, nothing runs.
+    Shadow,
+}
+
+impl Mode {
+    /// Whether it is the usual one.
+    pub fn is_live(&self) -> bool {
+        *self == Self::Live
+    }
 }
 
 /// What a rule does besides telling people.

@@ -8,7 +8,9 @@ use stages::revision::Collected;
 use stages::series::Labels;
 use stages::settings::{Action, Rule, Settings};
 use stages::time::Time;
-use stages::wire::{AlertEvent, AlertState, Evidence, RollbackEvent, RollbackState, Transition};
+use stages::wire::{
+    AlertEvent, AlertState, Axis, Evidence, RollbackEvent, RollbackState, Transition,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Events kept for the list and the chart's markers: about a day of a busy site, under 1 MiB.
@@ -23,6 +25,7 @@ pub struct Known {
     /// Parts of the next revision.
     collected: Collected,
     alerts: BTreeMap<(String, String), AlertNow>,
+    shadows: BTreeMap<String, Shadow>,
     events: VecDeque<Event>,
     metrics: BTreeMap<String, Time>,
 }
@@ -35,6 +38,17 @@ pub struct AlertNow {
     /// The newest event about it.
     #[serde(flatten)]
     pub event: AlertEvent,
+}
+
+/// What a rule that is a shadow would have done, as far back as the board has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Shadow {
+    /// How often it would have fired: opened an incident, told its receivers, run its action if that was eligible.
+    pub fired: u64,
+    /// Since when they are counted.
+    pub since: Time,
+    /// When it would have fired last.
+    pub last: Option<Time>,
 }
 
 /// A line of the event list and a marker of the chart.
@@ -78,6 +92,8 @@ pub struct RuleRow<'a> {
     pub unit_shown: &'a str,
     /// The action as people write it.
     pub action_name: Option<String>,
+    /// What it would have done, if it is a shadow.
+    pub shadow: Option<Shadow>,
     /// Its alerts, worst first.
     pub alerts: Vec<&'a AlertNow>,
 }
@@ -88,6 +104,7 @@ impl Known {
         let Some(settings) = self.collected.take(payload).in_force else { return false };
         let kept: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
         self.alerts.retain(|(rule, _), _| kept.contains(rule.as_str()));
+        self.shadows.retain(|rule, _| kept.contains(rule.as_str()));
         self.settings = settings;
         true
     }
@@ -122,6 +139,15 @@ impl Known {
         let Some(rule) = self.settings.rules.iter().find(|rule| rule.name == moved.rule) else {
             return;
         };
+        if moved.shadow {
+            let begins = Shadow { fired: 0, since: moved.time, last: None };
+            let shadow = self.shadows.entry(moved.rule.clone()).or_insert(begins);
+            let fires =
+                moved.to == Axis::Firing && !matches!(moved.from, Axis::Firing | Axis::Recovering);
+            if fires {
+                (shadow.fired, shadow.last) = (shadow.fired + 1, Some(moved.time));
+            }
+        }
         let group = group_text(&moved.group);
         let key = (moved.rule.clone(), group.clone());
         let alert = self.alerts.entry(key).or_insert_with(|| AlertNow {
@@ -215,6 +241,7 @@ impl Known {
                     rule,
                     unit_shown: rule.unit_shown(),
                     action_name: action_name(rule),
+                    shadow: self.shadows.get(&rule.name).copied().filter(|_| !rule.mode.is_live()),
                     alerts,
                 }
             })
@@ -276,5 +303,71 @@ fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stages::wire::{Cause, DataFlag};
+
+    fn moved(second: i64, from: Axis, to: Axis, shadow: bool) -> Transition {
+        Transition {
+            schema: 1,
+            shard: 0,
+            position: 1,
+            time: Time::from_millis(second * 1_000),
+            rule: "web".into(),
+            group: Labels::new(),
+            severity: "critical".into(),
+            from,
+            to,
+            cause: Cause::Breach,
+            data: DataFlag::Fresh,
+            flapping: false,
+            shadow,
+            incident: None,
+            evidence: Evidence::default(),
+        }
+    }
+
+    #[test]
+    fn what_a_shadow_would_have_done_is_counted() {
+        let mut known = Known::default();
+        let rule = |mode: &str| {
+            serde_json::json!({"name": "web", "metric": "web_ms", "group_by": [], "stat": "mean", "compare": ">",
+                "threshold": 1.0, "share": null, "window": "1m", "for": "0s", "recover": null, "keep_firing_for": "0s",
+                "reopen_within": "0s", "min_samples": 1, "fresh_for": "20s", "gap_tolerance": "20s", "no_data": "keep",
+                "keep_max": "5m", "absent": null, "flap_window": "1h", "severity": "critical", "unit": null,
+                "action": null, "action_min_samples": 10, "guards": {"changed_within": null, "unless": null,
+                "approve": false, "dry_run": false}, "runbook": null, "notify": [], "repeat": "4h", "labels": {},
+                "annotations": {}, "mode": mode})
+        };
+        let apply = |known: &mut Known, mode: &str| {
+            let settings = Settings {
+                rules: vec![serde_json::from_value(rule(mode)).unwrap()],
+                ..Settings::default()
+            };
+            assert!(known.take_settings(&serde_json::to_vec(&settings).unwrap()));
+        };
+        apply(&mut known, "shadow");
+        assert_eq!(known.rules(None)[0].shadow, None);
+        for (second, from, to) in [
+            (1, Axis::Unknown, Axis::Ok),
+            (2, Axis::Ok, Axis::Firing),
+            (3, Axis::Firing, Axis::Recovering),
+            (4, Axis::Recovering, Axis::Firing),
+            (5, Axis::Firing, Axis::Firing),
+            (6, Axis::Firing, Axis::Ok),
+            (7, Axis::Ok, Axis::Firing),
+        ] {
+            known.take_transition(moved(second, from, to, true));
+        }
+        let at = |second: i64| Time::from_millis(second * 1_000);
+        let shadow = Shadow { fired: 2, since: at(1), last: Some(at(7)) };
+        assert_eq!(known.rules(None)[0].shadow, Some(shadow));
+        apply(&mut known, "live");
+        known.take_transition(moved(8, Axis::Firing, Axis::Firing, false));
+        assert_eq!(known.rules(None)[0].shadow, None, "it is no shadow any more");
     }
 }

@@ -8,11 +8,18 @@ function ruleRow(rule) {
   const firing = rule.alerts.find((alert) => alert.axis === worst(rule.alerts));
   const level = firing ? withUnit(firing.level, rule.unit_shown) : "–";
   return make("tr", {},
-    make("td", {}, make("a", { href: `/board/${encodeURIComponent(rule.metric)}` }, rule.name)),
+    make("td", {}, make("a", { href: `/board/${encodeURIComponent(rule.metric)}` }, rule.name), shadowText(rule)),
     make("td", {}, state),
     make("td", {}, condition(rule)),
     make("td", {}, rule.action_name || "–"),
     make("td", { class: "number" }, level));
+}
+
+/** What a rule that is a shadow would have done. */
+function shadowText(rule) {
+  if (rule.mode !== "shadow") return "";
+  const fired = rule.shadow?.fired ?? 0;
+  return ` (shadow, would have fired ${fired} ${fired === 1 ? "time" : "times"})`;
 }
 
 function metricRow(metric) {

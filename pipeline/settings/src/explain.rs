@@ -15,6 +15,7 @@ use stages::time::Span;
 /// The paragraph of `rule`, one of `settings`.
 pub fn explain(rule: &Rule, settings: &Settings) -> String {
     let sentences = [
+        shadow(rule),
         Some(condition::fires(rule)),
         condition::over(rule),
         groups(rule),
@@ -41,6 +42,15 @@ fn list(words: &[String]) -> String {
 /// `1 sample`, `3 samples`.
 fn count(number: u64, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+fn shadow(rule: &Rule) -> Option<String> {
+    (!rule.mode.is_live()).then(|| {
+        format!(
+            "{} is a shadow: it is judged and recorded, but tells nobody and runs nothing; what follows is what it would do.",
+            rule.name
+        )
+    })
 }
 
 fn groups(rule: &Rule) -> Option<String> {

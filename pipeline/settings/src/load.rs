@@ -17,7 +17,7 @@ use crate::yaml::{Node, Value};
 use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
 use stages::subject::Subjects;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything people configured, apart by where it may go.
@@ -198,6 +198,8 @@ fn connect(
 ) -> Vec<Arc<Rule>> {
     let (book, report) = with;
     let names = unique_names(&rules, report);
+    let shadows = rules.iter().filter(|placed| !placed.rule.mode.is_live());
+    let shadows: BTreeSet<String> = shadows.map(|placed| placed.rule.name.clone()).collect();
     let mut connected = BTreeMap::new();
     for placed in rules {
         if let Some(plan) = &placed.plan
@@ -212,6 +214,16 @@ fn connect(
                 let remedy = unknown(unless, names.keys(), "create the rule ");
                 let message = format!("rule {:?} does not exist", short(&unless.text));
                 report.error(&unless.place, Kind::UnknownRule, message, remedy);
+            }
+            if shadows.contains(unless.text.as_str()) {
+                let message =
+                    format!("rule {:?} is a shadow and holds nothing back", short(&unless.text));
+                report.warning(
+                    &unless.place,
+                    Kind::Conflict,
+                    message,
+                    "make it live, or name another rule",
+                );
             }
             if unless.text == placed.rule.name {
                 let message = "unless names the rule itself, so it would never act";

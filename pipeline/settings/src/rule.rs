@@ -36,6 +36,7 @@
 //! runbook: wiki/slow-county-api
 //! notify: ["oncall@opm.gov", "pager_duty"]
 //! repeat: 4h
+//! mode: live                       # shadow: judged and recorded, nobody is told, nothing runs
 //! ```
 //!
 //! A file holds one rule, or several below `rules:`; `schema: 1` may stand at its top. What is common to the rules of a
@@ -59,7 +60,7 @@ use severity::Severities;
 use slo::Slo;
 use stages::matcher::Matcher;
 use stages::series::check_name;
-use stages::settings::{Action, NoData, Rule};
+use stages::settings::{Action, Mode, NoData, Rule};
 use stages::term::Term;
 use stages::time::Span;
 use std::ops::RangeInclusive;
@@ -82,6 +83,8 @@ const SCHEMA: i64 = 1;
 const NAME_BYTES_MAX: usize = 200;
 const NO_DATA: [(&str, NoData); 3] =
     [("keep", NoData::Keep), ("alert", NoData::Alert), ("ok", NoData::Ok)];
+
+const MODES: [(&str, Mode); 2] = [("live", Mode::Live), ("shadow", Mode::Shadow)];
 
 /// A rule with the places of what refers to something else.
 #[derive(Clone, Debug)]
@@ -180,6 +183,7 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
         repeat: fields.span("repeat", REPEAT).unwrap_or(REPEAT_DEFAULT),
         labels,
         annotations,
+        mode: fields.word("mode", &MODES).unwrap_or_default(),
     };
     if condition.per.is_some() || condition.baseline.is_some() {
         rule.any_of = vec![vec![terms::of_rule(&rule, &condition)]];

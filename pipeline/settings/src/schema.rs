@@ -176,6 +176,9 @@ struct Rule {
     notify: Option<Texts>,
     /// Remind after this long while it is open; 4h unless said.
     repeat: Option<Duration>,
+    /// live (default), or shadow: judged and recorded, nobody is told, nothing runs.
+    #[schemars(extend("enum" = ["live", "shadow"]))]
+    mode: Option<String>,
 }
 
 /// One condition of all or any.

@@ -9,6 +9,7 @@ use crate::desk::{Desk, say, words};
 use crate::settings::Rule;
 use crate::time::Span;
 use crate::wire::{AlertState, Axis, Cause, Evidence, Reason, Transition};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long an incident is remembered after it is over: outcomes and repeats that come late still find it.
@@ -43,6 +44,23 @@ impl Desk {
         let summary = format!("{} closed: {why}", words::subject(&rule, &incident.group));
         let said = (summary, alert.evidence, it.map(|it| it.cause));
         self.over(&rule, id, AlertState::Closed, said, Some(why));
+    }
+
+    /// Rules that have become shadows are heard of no more: their incidents are closed, and their alerts hold nobody
+    /// else's action back.
+    pub(super) fn close_shadows(&mut self) {
+        let settings = self.state.settings.clone();
+        let shadows = settings.rules.iter().filter(|rule| !rule.mode.is_live());
+        let shadows: BTreeSet<&str> = shadows.map(|rule| rule.name.as_str()).collect();
+        let is_shadow = |rule: &str| shadows.contains(rule);
+        let open = self.state.incidents.values().filter(|it| it.progress.open());
+        let open = open.filter(|it| is_shadow(&it.rule)).map(|it| it.id.clone());
+        for id in open.collect::<Vec<_>>() {
+            self.close(&id, None, "rule_is_shadow".to_owned());
+        }
+        for alert in self.state.alerts.values_mut().filter(|alert| is_shadow(&alert.rule)) {
+            alert.axis = Axis::Unknown;
+        }
     }
 
     pub(super) fn over(

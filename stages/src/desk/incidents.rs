@@ -42,6 +42,10 @@ impl Desk {
             }
             return;
         };
+        // The shard's word may be from before or behind the revision the desk works by.
+        if transition.shadow || !rule.mode.is_live() {
+            return;
+        }
         let key = series_key(&transition.rule, &transition.group);
         let before = self.note(&key, transition);
         if matches!(transition.to, Axis::Firing | Axis::Recovering) {

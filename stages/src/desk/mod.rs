@@ -237,6 +237,7 @@ impl Desk {
         let settings = self.state.settings.clone();
         self.state.removed.retain(|name, _| !settings.rules.iter().any(|rule| rule.name == *name));
         self.state.complained.clear();
+        self.close_shadows();
         self.severities_changed();
         if act::frozen(&self.state) {
             self.withdraw_unclaimed();

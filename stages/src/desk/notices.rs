@@ -128,7 +128,7 @@ fn notice_rule(kind: &str, subject: &str) -> Rule {
 }
 
 pub(super) fn no_rule(name: &str) -> Rule {
-    use crate::settings::{Compare, Guards, NoData, Stat};
+    use crate::settings::{Compare, Guards, Mode, NoData, Stat};
     Rule {
         name: name.to_owned(),
         metric: String::new(),
@@ -163,5 +163,6 @@ pub(super) fn no_rule(name: &str) -> Rule {
         repeat: Span::ZERO,
         labels: Labels::new(),
         annotations: Labels::new(),
+        mode: Mode::Live,
     }
 }

@@ -196,7 +196,7 @@ fn context(story: &Story<'_>) -> Value {
         ("threshold", number_value(evidence.map_or(rule.threshold, |it| it.threshold))),
         ("count", Value::from(evidence.map_or(0, |evidence| evidence.count))),
         ("reading", Value::from(reading.unwrap_or_else(|| "no data".to_owned()))),
-        ("limit", Value::from(words::limit(rule))),
+        ("limit", Value::from(words::limit(rule, severity))),
         ("window", Value::from(rule.window.to_string())),
         ("incident", Value::from(incident)),
         ("reason", Value::from(words::word(reason))),

@@ -114,6 +114,7 @@ impl Speaker {
                 cause: moved.cause,
                 data: moved.data,
                 flapping: moved.flapping,
+                shadow: !rule.mode.is_live(),
                 incident: moved
                     .opened
                     .map(|opened| incident(self.created, &rule.name, text, opened)),

@@ -3,7 +3,7 @@
 //! | what changed                                   | panes        | alerts                                     |
 //! |------------------------------------------------|--------------|--------------------------------------------|
 //! | texts, receivers, action, severity             | kept         | kept                                       |
-//! | thresholds, `for`, `recover`, other clocks     | kept         | kept, firing ones are said again           |
+//! | thresholds, `for`, `recover`, clocks, `mode`   | kept         | kept, firing ones are said again           |
 //! | `where`, `group_by`, `stat`, `window`          | from here on | firing ones go on where the group exists   |
 //! | `metric`                                       | from here on | end: another metric may be another shard's |
 //! | the rule is gone                               | dropped      | end as `rule_removed`                      |
@@ -107,6 +107,7 @@ impl Shard {
             return;
         }
         self.close_gone(metric, &rules, names, now);
+        self.replace_modes(metric, &rules);
         for (rule, _, edit) in &edits {
             match edit {
                 Some(Edit::Clocks) => {
@@ -201,6 +202,18 @@ impl Shard {
         keys.map(|key| group_text(key, &group_by)).chain(whole).collect()
     }
 
+    /// What an edit makes an alert say is for whoever the edited rule is for: a shadow that becomes live is heard.
+    fn replace_modes(&mut self, metric: u32, rules: &[Arc<Rule>]) {
+        for view in self.metrics[metric].views.clone() {
+            for old in &mut self.views[view].rules {
+                let new = rules.iter().find(|rule| rule.name == old.name);
+                if let Some(new) = new.filter(|new| new.mode != old.mode) {
+                    *old = Arc::new(Rule { mode: new.mode, ..(**old).clone() });
+                }
+            }
+        }
+    }
+
     /// New texts of the same rules.
     fn replace_texts(&mut self, metric: u32, rules: &[Arc<Rule>]) {
         for view in self.metrics[metric].views.clone() {
@@ -244,7 +257,9 @@ pub(super) fn compare(before: &Rule, after: &Rule) -> Edit {
         && before.no_data == after.no_data
         && before.keep_max == after.keep_max
         && before.absent == after.absent
-        && before.flap_window == after.flap_window;
+        && before.flap_window == after.flap_window
+        // What fires is said again, so that a rule that becomes live is heard of.
+        && before.mode == after.mode;
     if same_clocks { Edit::Text } else { Edit::Clocks }
 }
 

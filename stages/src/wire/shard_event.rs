@@ -47,6 +47,9 @@ pub struct Transition {
     pub data: DataFlag,
     /// Whether it flaps, after it.
     pub flapping: bool,
+    /// Nobody hears of it: its rule is a shadow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
     /// The incident, from the firing that opened it to the transition that leaves it: 16 hex digits of
     /// hash(log's creation time, rule, group, opening position).
     pub incident: Option<String>,

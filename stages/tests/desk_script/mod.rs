@@ -190,6 +190,7 @@ impl Script {
             cause,
             data,
             flapping: args.contains(&"flapping"),
+            shadow: args.contains(&"shadow"),
             incident: self.current.get(&name).cloned(),
             evidence,
         };
@@ -278,7 +279,7 @@ fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
 
 /// The settings of the brief, with options: `approve`, `dry_run`, `unless=..`, `changed_within=..`, `burst=..`,
 /// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..` of
-/// `channel=..`, `fallback=..`, `notify=..`, `text=..` (an annotation, `_` for blanks), `no_plan`, `off`,
+/// `shadow`, `channel=..`, `fallback=..`, `notify=..`, `text=..` (an annotation, `_` for blanks), `no_plan`, `off`,
 /// `severity=..`, `grades` (warning at 500, critical at 1000) with `acts=..`.
 pub fn settings(args: &[&str]) -> Settings {
     let span =
@@ -315,6 +316,9 @@ pub fn settings(args: &[&str]) -> Settings {
         notify = vec![only.to_owned()];
     }
     let mut rule = rule("county_api", "county_api_ms", &notify);
+    if args.contains(&"shadow") {
+        rule.mode = Mode::Shadow;
+    }
     rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
     if args.contains(&"grades") {
         let grade = |severity: &str, bound| Grade { severity: severity.to_owned(), bound };
@@ -415,6 +419,7 @@ pub fn rule(name: &str, metric: &str, notify: &[String]) -> Rule {
         repeat: Span::from_secs(4 * 3600),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        mode: Mode::Live,
     }
 }
 

@@ -202,6 +202,7 @@ pub fn line(event: &ShardEvent) -> String {
                 } else {
                     format!("[{}]", moved.severity)
                 },
+                if moved.shadow { "shadow".to_owned() } else { String::new() },
             ];
             words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
         }

@@ -84,6 +84,7 @@ pub fn rule(name: &str, metric: &str) -> Rule {
         repeat: Span::from_secs(14_400),
         labels: Default::default(),
         annotations: Default::default(),
+        mode: Default::default(),
     }
 }
 

@@ -51,6 +51,7 @@ fn a_wrong_value_is_found_where_it_stands() {
         ("unit: \"\"", "6:7", Kind::BadValue),
         ("name: [a]", "6:7", Kind::WrongType),
         ("no_data: ignore", "6:10", Kind::BadValue),
+        ("mode: shadows", "6:7", Kind::BadValue),
         ("guards: {dry_run: true}", "6:9", Kind::Conflict),
         ("action: RESTART", "6:9", Kind::BadValue),
         ("action: ROLLBACK:UNDONE", "6:9", Kind::UnknownPlan),

@@ -6,7 +6,7 @@ use settings::{
     Endpoint, Kind, Layout, Loaded, Role, Secret, Severity, Tls, load_with, revision_of,
 };
 use stages::matcher::Matcher;
-use stages::settings::{Action, Compare, Guards, NoData, Rule, Settings, Stat};
+use stages::settings::{Action, Compare, Guards, Mode, NoData, Rule, Settings, Stat};
 use stages::time::Span;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -61,6 +61,7 @@ fn the_committed_rule_has_all_defaults() {
         repeat: minutes(240),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        mode: Mode::Live,
     };
     let rule = loaded.settings.rules.iter().find(|rule| rule.name == "county_api").expect("there");
     assert_eq!(**rule, expected);

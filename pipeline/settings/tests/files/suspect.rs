@@ -84,3 +84,15 @@ fn two_rules_that_do_the_same_are_pointed_out_at_the_second() {
         assert!(folder.load().expect("loads").warnings.is_empty(), "{different}");
     }
 }
+
+#[test]
+fn a_shadow_that_should_hold_something_back_is_pointed_out() {
+    let acts = format!("{GOOD_RULE}action: ROLLBACK:UNDO\nguards: {{unless: down}}\n");
+    let down = GOOD_RULE.replace("county_api_ms", "site_down");
+    let folder = Folder::new().with("alerts/good.yml", acts).with("alerts/down.yml", &down);
+    assert!(folder.load().expect("loads").warnings.is_empty());
+    let folder = folder.with("alerts/down.yml", format!("{down}mode: shadow\n"));
+    let warnings = folder.load().expect("loads").warnings;
+    let found: Vec<_> = warnings.iter().map(|it| (it.place.to_string(), it.kind)).collect();
+    assert_eq!(found, [("alerts/good.yml:7:18".to_owned(), Kind::Conflict)]);
+}

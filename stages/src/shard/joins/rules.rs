@@ -84,6 +84,10 @@ impl Shard {
 
     fn edit_join(&mut self, id: u32, rule: Arc<Rule>, (since, now): (u64, Time)) {
         let before = Arc::clone(&self.joins.joins[id].rule);
+        // What the edit makes it say is for whoever the edited rule is for.
+        if before.mode != rule.mode {
+            self.joins.joins[id].rule = Arc::new(Rule { mode: rule.mode, ..(*before).clone() });
+        }
         match edit(&before, &rule) {
             Edit::Text => {}
             Edit::Clocks => self.happen_to_all(id, Event::Change, now),
