@@ -83,6 +83,7 @@ pub fn rule(name: &str, metric: &str, stat: Stat, window: Span) -> Rule {
         labels: [].into(),
         annotations: [].into(),
         mode: Default::default(),
+        hours: None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! stages as the data meets them.
 
 pub mod batch;
+pub mod calendar;
 pub mod dataflow;
 pub mod decode;
 pub mod desk;

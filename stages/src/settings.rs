@@ -3,6 +3,7 @@
 //! This is the shape that enters the logs, as JSON. What people write (YAML) and how it becomes this is
 //! the business of the `settings` crate. Durations are filled in there, so no default hides in a stage.
 
+use crate::calendar::Calendar;
 use crate::matcher::Matcher;
 use crate::term::Term;
 use crate::time::Span;
@@ -36,6 +37,9 @@ pub struct Settings {
     pub fallback_receiver: Option<String>,
     /// Bounds.
     pub limits: Limits,
+    /// Calendars by name; sorted. Every name a rule's `hours` says is here. They are few, so all parts carry them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calendars: Vec<Arc<Calendar>>,
 }
 
 /// A part of a revision: number `1` to `of`.
@@ -126,6 +130,9 @@ pub struct Rule {
     /// Whether people hear of it.
     #[serde(default, skip_serializing_if = "Mode::is_live")]
     pub mode: Mode,
+    /// Calendar whose hours it is told in; at any hour if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
 }
 
 /// One of several severities of a rule.
@@ -409,6 +416,7 @@ impl Default for Settings {
             receivers: Vec::new(),
             fallback_receiver: None,
             limits: Limits::default(),
+            calendars: Vec::new(),
         }
     }
 }

@@ -57,6 +57,7 @@ goldens! {
     a_mild_severity_acts_where_that_is_said
     friday
     silence_does_not_resolve
+    outside_of_hours_an_alert_waits_for_the_morning
     a_shadow_tells_nobody_and_runs_nothing
     texts_are_filled_in
     one_attempt_per_incident

@@ -24,6 +24,7 @@ pub fn explain(rule: &Rule, settings: &Settings) -> String {
         no_data(rule),
         flaps(rule),
         Some(told(rule, settings)),
+        hours(rule, settings),
         Some(runbook(rule)),
         Some(action::action(rule, settings)),
     ];
@@ -157,6 +158,16 @@ fn severities(rule: &Rule) -> String {
             format!("{} or {worst}, the worst it reaches", first.join(", "))
         }
     }
+}
+
+fn hours(rule: &Rule, settings: &Settings) -> Option<String> {
+    let name = rule.hours.as_ref()?;
+    let calendar = settings.calendars.iter().find(|calendar| calendar.name == *name)?;
+    Some(format!(
+        "People are told in the hours of {name} ({}) only; what fires outside of them is recorded and told when they \
+         begin, if it is still open, and what runs by itself runs at any hour.",
+        calendar.zone
+    ))
 }
 
 fn runbook(rule: &Rule) -> String {

@@ -17,6 +17,7 @@
 //! println!("revision {}", loaded.settings.revision);
 //! ```
 
+mod calendars;
 pub mod cases;
 mod defaults;
 mod diff;

@@ -1,5 +1,6 @@
 //! Reads all files, checks what refers to what, and says everything that is wrong at once.
 
+use crate::calendars;
 use crate::defaults::Defaults;
 use crate::endpoint::Endpoints;
 use crate::environment;
@@ -53,12 +54,16 @@ pub fn load_with(
     let ops = read_ops(layout, environment, &report);
     let mut book = read_book(layout, &report);
     let plans = read_plans(layout, &report);
+    let calendars = files::read(layout, &layout.config.join("calendars.yml"), &report);
+    let calendars = calendars.map(|node| calendars::read(&node, &report)).unwrap_or_default();
     let rules = read_rules(layout, &report);
     if let Some((ops, _)) = &ops {
         check_shards(&rules, &ops.bus, &report);
     }
     let suspicions = Report::default();
     suspect::look(&rules, &suspicions);
+    let hours = rules.iter().filter_map(|placed| placed.hours.as_ref());
+    hours.for_each(|said| calendars::find(said, &calendars, &report));
     let rules = connect(layout, rules, &plans, (&mut book, &report));
     let fallback_receiver = fallback(layout, &mut book, &report);
     // Stand-ins for what is wrong would be suspected too.
@@ -76,6 +81,7 @@ pub fn load_with(
         receivers: receivers.into_iter().map(Arc::new).collect(),
         fallback_receiver,
         limits,
+        calendars: calendars.into_values().flatten().collect(),
         ..Settings::default()
     };
     settings.revision = revision_of(&settings);

@@ -102,6 +102,10 @@ pub enum Kind {
     UnknownPlan,
     /// A receiver that does not exist.
     UnknownReceiver,
+    /// A calendar that does not exist.
+    UnknownCalendar,
+    /// A time zone that does not exist.
+    UnknownZone,
     /// A rule that does not exist.
     UnknownRule,
     /// A plan's script that does not exist or may not be run.

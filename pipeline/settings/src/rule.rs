@@ -36,6 +36,7 @@
 //! runbook: wiki/slow-county-api
 //! notify: ["oncall@opm.gov", "pager_duty"]
 //! repeat: 4h
+//! hours: office                    # a calendar of config/calendars.yml; at any hour unless said
 //! mode: live                       # shadow: judged and recorded, nobody is told, nothing runs
 //! ```
 //!
@@ -97,6 +98,7 @@ pub(crate) struct PlacedRule {
     pub plan: Option<Said>,
     pub unless: Option<Said>,
     pub runbook: Option<Said>,
+    pub hours: Option<Said>,
 }
 
 /// All rules of a file whose name without `.yml` is `stem`.
@@ -144,6 +146,7 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
     let plan = action::plan(fields);
     let (guards, unless) = action::guards(fields);
     let (runbook, notify) = (fields.text("runbook"), fields.texts("notify").unwrap_or_default());
+    let hours = fields.text("hours");
     let (group_by, labels) = (group_by(fields), fields.text_map("labels", check_label));
     let annotations = texts::annotations(fields, &labels, &group_by);
     let mut rule = Rule {
@@ -183,6 +186,7 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
         repeat: fields.span("repeat", REPEAT).unwrap_or(REPEAT_DEFAULT),
         labels,
         annotations,
+        hours: hours.as_ref().map(|said| said.text.clone()),
         mode: fields.word("mode", &MODES).unwrap_or_default(),
     };
     if condition.per.is_some() || condition.baseline.is_some() {
@@ -197,7 +201,8 @@ fn said(fields: &Fields<'_>, stem: Option<&str>) -> Vec<PlacedRule> {
     let place = fields.place.clone();
     let limit_place =
         fields.place_of(if fields.has("share") { "share" } else { "threshold" }).clone();
-    let placed = PlacedRule { rule, place, name_place, limit_place, notify, plan, unless, runbook };
+    let placed =
+        PlacedRule { rule, place, name_place, limit_place, notify, plan, unless, runbook, hours };
     match &slo {
         Some(slo) if !placed.rule.name.is_empty() => slo::expand(placed, slo, (fields, spans)),
         Some(_) | None => vec![placed],

@@ -176,6 +176,8 @@ struct Rule {
     notify: Option<Texts>,
     /// Remind after this long while it is open; 4h unless said.
     repeat: Option<Duration>,
+    /// Calendar of config/calendars.yml in whose hours people are told; at any hour unless said.
+    hours: Option<String>,
     /// live (default), or shadow: judged and recorded, nobody is told, nothing runs.
     #[schemars(extend("enum" = ["live", "shadow"]))]
     mode: Option<String>,

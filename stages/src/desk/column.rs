@@ -95,15 +95,17 @@ impl Heard {
 
 /// Sends `news` of the incident `id` down the column.
 pub fn tell(state: &mut State, subjects: &Subjects, id: &str, rule: &Rule, news: &News) -> Heard {
-    let now = state.now;
     let Some(incident) = state.incidents.get(id) else { return Heard::nobody(Untold::NeverTold) };
     // Inhibit first: what its cause already tells is neither silenced nor told nor paid for.
     let withheld = inhibit::inhibited(incident)
         // Active hours belong to the rule ...
-        .or_else(|| hours::outside_hours(incident, now))
+        .or_else(|| hours::outside_hours(state, incident, rule, news))
         // ... silences to the moment. Whoever heard that it began hears that it is over all the same.
         .or_else(|| silenced(state, incident, rule, news.reason));
     if let Some(why) = withheld {
+        if why == Untold::OutsideHours {
+            hours::owe(state, id, rule, news.reason);
+        }
         return Heard::nobody(why);
     }
     // Dedup before route: news is the same news whoever would hear it.

@@ -24,6 +24,11 @@ impl Told {
         self.topics.insert(topic.to_owned())
     }
 
+    /// Whether `topic` was told.
+    pub fn knows(&self, topic: &str) -> bool {
+        self.topics.contains(topic)
+    }
+
     /// Takes note that `receiver` was told of the incident.
     pub fn heard(&mut self, receiver: &str) {
         if !self.receivers.contains(receiver) {

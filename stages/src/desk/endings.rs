@@ -105,6 +105,7 @@ impl Desk {
         let Some(incident) = self.state.incidents.get_mut(id) else { return };
         incident.remind = None;
         incident.withheld = false;
+        incident.owed = false;
         if let Some(Rollback {
             plan,
             progress: RollbackProgress::Unknown,

@@ -129,6 +129,9 @@ pub struct Incident {
     pub acked: Option<String>,
     /// Its page was withheld by a silence and is owed when that ends.
     pub withheld: bool,
+    /// Something about it waits for the rule's hours.
+    #[serde(default)]
+    pub owed: bool,
     /// What was told to whom.
     pub told: Told,
     /// Reminders sent.

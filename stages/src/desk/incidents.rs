@@ -157,6 +157,7 @@ impl Desk {
             progress: IncidentProgress::Firing,
             acked: None,
             withheld: false,
+            owed: false,
             told: crate::desk::dedup::Told::default(),
             reminders: 0,
             remind: None,

@@ -2,7 +2,7 @@
 //! severity, and rollbacks judged again.
 
 use crate::desk::act::{self, Case};
-use crate::desk::column::{Heard, News, Untold};
+use crate::desk::column::{Heard, News};
 use crate::desk::rollback::Happening;
 use crate::desk::rollbacks::Word;
 use crate::desk::speak::facts_of;
@@ -73,27 +73,7 @@ impl Desk {
             .map(|incident| incident.id.clone())
             .collect();
         for id in owed {
-            let Some(rule) = self.rule_of(&id) else { continue };
-            let Some((incident, alert)) = self.incident_and_alert(&id) else { continue };
-            let line = words::breach(&rule, &incident.group, (&incident.severity, &alert.evidence));
-            let news = News {
-                reason: Reason::Fired,
-                topic: format!("fired/{}", incident.openings),
-                summary: format!(
-                    "{line} - open since {}, was silenced",
-                    words::moment(incident.opened)
-                ),
-                age: Span::ZERO,
-                ended: None,
-                evidence: Some(alert.evidence),
-                action: incident.rollback.as_ref().and_then(|back| back.progress.state()),
-                action_detail: None,
-            };
-            let heard = self.tell(&id, &rule, &news);
-            if let Some(incident) = self.state.incidents.get_mut(&id) {
-                incident.withheld = heard.untold == Some(Untold::Silenced);
-            }
-            self.out.extend(heard.intents);
+            self.tell_owed(&id, "was silenced");
         }
     }
 

@@ -174,6 +174,7 @@ impl Desk {
     fn chore(&mut self, chore: Chore) {
         match chore {
             Chore::Rollback(id) => self.rollback_due(&id),
+            Chore::HoursBegin(id) => self.hours_begin(&id),
             Chore::SilenceEnds(_) => self.silence_ended(),
             Chore::Remind(id) => self.remind(&id),
             Chore::Digest(name) => self.send_digest(&name),
@@ -239,6 +240,7 @@ impl Desk {
         self.state.complained.clear();
         self.close_shadows();
         self.severities_changed();
+        self.hours_changed();
         if act::frozen(&self.state) {
             self.withdraw_unclaimed();
         }

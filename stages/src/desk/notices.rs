@@ -164,5 +164,6 @@ pub(super) fn no_rule(name: &str) -> Rule {
         labels: Labels::new(),
         annotations: Labels::new(),
         mode: Mode::Live,
+        hours: None,
     }
 }

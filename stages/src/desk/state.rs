@@ -31,6 +31,8 @@ const CHUNK: usize = 512 * 1024;
 pub enum Chore {
     /// An incident's rollback has a deadline.
     Rollback(String),
+    /// The hours of an incident's rule begin.
+    HoursBegin(String),
     /// A silence begins to end; whoever was withheld is told.
     SilenceEnds(String),
     /// An incident is still open.

@@ -111,7 +111,7 @@ pub struct AlertEvent {
     /// Receivers whose message went into a digest, because their budget was spent.
     #[serde(default)]
     pub folded: Vec<String>,
-    /// Why nobody was told, where that is so: `silenced`, `inhibited`, `folded`, `acknowledged`.
+    /// Why nobody was told, where that is so: `outside_hours`, `silenced`, `inhibited`, `folded`, `acknowledged`.
     pub untold: Option<String>,
     /// A sentence: who acknowledged, why it was closed.
     pub detail: Option<String>,

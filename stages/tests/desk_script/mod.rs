@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use stages::calendar::{Active, Calendar, Clock, Day};
 use stages::desk::Desk;
 use stages::log::{DeskKind, Entry, EntryKind, LogId, Step, Stepper};
 use stages::output::Output;
@@ -279,7 +280,7 @@ fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
 
 /// The settings of the brief, with options: `approve`, `dry_run`, `unless=..`, `changed_within=..`, `burst=..`,
 /// `repeat=..`, `reopen=..`, `cooldown=..`, `lock=..`, `hourly=..`, `receivers=..` of
-/// `shadow`, `channel=..`, `fallback=..`, `notify=..`, `text=..` (an annotation, `_` for blanks), `no_plan`, `off`,
+/// `shadow`, `hours=08:00-18:00`, `channel=..`, `fallback=..`, `notify=..`, `text=..` (an annotation, `_` for blanks), `no_plan`, `off`,
 /// `severity=..`, `grades` (warning at 500, critical at 1000) with `acts=..`.
 pub fn settings(args: &[&str]) -> Settings {
     let span =
@@ -319,6 +320,7 @@ pub fn settings(args: &[&str]) -> Settings {
     if args.contains(&"shadow") {
         rule.mode = Mode::Shadow;
     }
+    rule.hours = option(args, "hours").map(|_| "office".to_owned());
     rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
     if args.contains(&"grades") {
         let grade = |severity: &str, bound| Grade { severity: severity.to_owned(), bound };
@@ -359,7 +361,16 @@ pub fn settings(args: &[&str]) -> Settings {
             actions_enabled: !args.contains(&"off"),
             ..Limits::default()
         },
+        calendars: option(args, "hours").map(office).into_iter().collect(),
     }
+}
+
+/// `08:00-18:00`, every day in UTC.
+fn office(hours: &str) -> Arc<Calendar> {
+    let (from, to) = hours.split_once('-').unwrap();
+    let [from, to] = [from, to].map(|clock| Clock::parse(clock).unwrap());
+    let active = vec![Active { days: Day::ALL.to_vec(), from, to }];
+    Arc::new(Calendar { name: "office".into(), zone: "UTC".into(), active, holidays: vec![] })
 }
 
 fn plan(cooldown: Span, lock_after: u32) -> Plan {
@@ -420,6 +431,7 @@ pub fn rule(name: &str, metric: &str, notify: &[String]) -> Rule {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         mode: Mode::Live,
+        hours: None,
     }
 }
 

@@ -85,6 +85,7 @@ pub fn rule(name: &str, metric: &str) -> Rule {
         labels: Default::default(),
         annotations: Default::default(),
         mode: Default::default(),
+        hours: None,
     }
 }
 

@@ -3,6 +3,9 @@
 use crate::folder::Folder;
 use std::path::Path;
 
+const CALENDARS: &str =
+    "calendars:\n  office:\n    zone: Europe/Berlin\n    active: [{days: mon-fri}]\n";
+
 #[test]
 fn a_rule_is_explained_in_one_paragraph() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/explain");
@@ -25,7 +28,10 @@ fn a_rule_is_explained_in_one_paragraph() {
 /// The paragraph of the rule `good`, beside another one it may name.
 fn explained(rule: &str) -> String {
     let other = "metric: site_up\nthreshold: 1\nwindow: 1m\n";
-    let folder = Folder::new().with("alerts/good.yml", rule).with("alerts/site_down.yml", other);
+    let folder = Folder::new()
+        .with("alerts/good.yml", rule)
+        .with("config/calendars.yml", CALENDARS)
+        .with("alerts/site_down.yml", other);
     let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
     let rules = &loaded.settings.rules;
     let rule = rules.iter().find(|rule| rule.name != "site_down").expect("a rule");

@@ -62,6 +62,7 @@ fn the_committed_rule_has_all_defaults() {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         mode: Mode::Live,
+        hours: None,
     };
     let rule = loaded.settings.rules.iter().find(|rule| rule.name == "county_api").expect("there");
     assert_eq!(**rule, expected);

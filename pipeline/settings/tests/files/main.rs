@@ -1,6 +1,7 @@
 //! Folders of files in, settings or problems out.
 
 mod bad_input;
+mod calendars;
 mod cases;
 mod defaults;
 mod diff;
