@@ -135,6 +135,13 @@ pub enum Command {
     Man,
 }
 
+/// Systems whose rules can be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFrom {
+    /// Alerting rules in groups, as Prometheus reads them.
+    Prometheus,
+}
+
 /// What can be done with rules.
 #[derive(Subcommand, Debug)]
 pub enum RulesCommand {
@@ -171,6 +178,21 @@ pub enum RulesCommand {
         /// Why.
         #[arg(long, default_value = "")]
         comment: String,
+    },
+    /// Convert the alerting rules of another system; each one that cannot be is named with the reason
+    Import {
+        /// From what.
+        #[arg(value_enum)]
+        from: ImportFrom,
+        /// Its rule file.
+        file: PathBuf,
+        /// Write the rules to this file, which must not be there yet [default: standard output].
+        #[arg(long)]
+        to: Option<PathBuf>,
+        /// Labels that tell series apart where an expression does not say, with commas between; '' where each metric has
+        /// one series.
+        #[arg(long)]
+        group_by: Option<String>,
     },
     /// Print the JSON Schema of rule files, from which editors complete and check them
     Schema {

@@ -2,10 +2,11 @@
 
 mod diff;
 mod explain;
+mod import;
 mod past;
 mod unit_tests;
 
-use crate::cli::{Folders, Format, RulesCommand, UpOptions};
+use crate::cli::{Folders, Format, ImportFrom, RulesCommand, UpOptions};
 use crate::connect::{self, Connection};
 use crate::exit::{Failure, Kind};
 use crate::{http, load};
@@ -25,6 +26,9 @@ pub async fn run(command: RulesCommand, format: Format) -> Result<(), Failure> {
         RulesCommand::Test(options) => unit_tests::run(&options, format),
         RulesCommand::Apply { options, author, comment } => {
             apply(options, (author, comment), format).await
+        }
+        RulesCommand::Import { from: ImportFrom::Prometheus, file, to, group_by } => {
+            import::run((&file, to.as_deref()), group_by.as_deref(), format)
         }
         RulesCommand::Schema { defaults } => {
             let schema =

@@ -8,5 +8,6 @@ mod diff;
 mod explain;
 mod folder;
 mod good_input;
+mod prometheus;
 mod suspect;
 mod templates;

@@ -1,0 +1,288 @@
+//! Alerting rules of Prometheus as rule files: what the language can express, and of the rest, why not.
+//!
+//! Whatever is handed out has been read by the reader of rule files first, so it loads. Two things differ on purpose and
+//! stand at the top of the text: a gap in the data does not resolve an alert here, and series are judged together
+//! unless `group_by` tells them apart.
+
+mod expression;
+
+use crate::fields::{Fields, Said};
+use crate::files::{self, Layout};
+use crate::problem::{Place, Problems, Report};
+use crate::rule;
+use crate::yaml::{self, Node, Value};
+use expression::Condition;
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// What came of a file.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    /// The rule file; empty if no rule could be converted.
+    pub text: String,
+    /// Names of the rules in it.
+    pub rules: Vec<String>,
+    /// Rules that could not be converted.
+    pub refused: Vec<Refused>,
+}
+
+/// A rule that could not be converted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refused {
+    /// Where it stands.
+    pub at: String,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Converts a file of Prometheus. `group_by` are the labels that tell series apart where an expression does not say;
+/// none: nobody knows.
+///
+/// # Errors
+/// The file cannot be read, or is none of Prometheus.
+pub fn import_prometheus(path: &Path, group_by: Option<&[String]>) -> Result<Import, Problems> {
+    let layout = Layout::at(path.parent().unwrap_or(Path::new(".")));
+    let report = Report::default();
+    let node = files::read(&layout, path, &report);
+    let groups = node.as_ref().and_then(|node| Fields::open(node, &report)?.node("groups"));
+    let mut import = Import::default();
+    let mut names = BTreeSet::new();
+    for rule in rules_of(groups, &report) {
+        let Some(fields) = Fields::open(rule, &report) else { continue };
+        let name = fields.text("alert").or_else(|| fields.text("record"));
+        let Some(Said { text: name, .. }) = name else { continue };
+        let at = fields.place.to_string();
+        let converted = match fields.has("record") {
+            true => {
+                Err("it records a series: rules compute their statistics themselves".to_owned())
+            }
+            false => {
+                let unique = unique(&name, &mut names);
+                let text = convert(&fields, &unique, group_by).and_then(checked);
+                text.map(|text| (unique, text))
+            }
+        };
+        match converted {
+            Ok((unique, text)) => {
+                import.text.push_str(&text);
+                import.rules.push(unique);
+            }
+            Err(why) => import.refused.push(Refused { at, name, why }),
+        }
+    }
+    if import.rules.is_empty() && import.refused.is_empty() && report.errors() == 0 {
+        let (place, remedy) = (layout.place(path), "name a file with groups: and rules: in it");
+        report.error(&place, crate::Kind::Empty, "it holds no rules of Prometheus", remedy);
+    }
+    let problems = report.finish();
+    if problems.errors() > 0 {
+        return Err(problems);
+    }
+    if !import.text.is_empty() {
+        import.text.insert_str(0, HEADER);
+    }
+    Ok(import)
+}
+
+const HEADER: &str = "# Converted from Prometheus. Two things differ on purpose: missing data keeps an alert as it is (there it resolves;\n\
+    # no_data: ok says so), and series are judged together unless group_by tells them apart. Nobody is told yet: add\n\
+    # notify: to each rule, or to a _defaults.yml.\nschema: 1\nrules:\n";
+
+/// The rules of all groups.
+fn rules_of<'a>(groups: Option<&'a Node>, report: &'a Report) -> Vec<&'a Node> {
+    let list = |node: Option<&'a Node>| match node.map(|node| &node.value) {
+        Some(Value::List(items)) => items.iter().collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let groups = list(groups).into_iter().filter_map(|group| Fields::open(group, report));
+    groups.flat_map(|group| list(group.node("rules"))).collect()
+}
+
+/// Prometheus lets several rules have one name.
+fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
+    let mut found = name.to_owned();
+    for number in 2.. {
+        if names.insert(found.clone()) {
+            break;
+        }
+        found = format!("{name}_{number}");
+    }
+    found
+}
+
+/// The text of a rule, as an item of a list.
+fn convert(fields: &Fields<'_>, name: &str, group_by: Option<&[String]>) -> Result<String, String> {
+    let said = fields.text("expr").ok_or("it has no expr")?;
+    let mut condition = expression::read(&said.text)?;
+    let groups = grouped(&mut condition, group_by)?;
+    let (labels, severity) = labels(fields, &mut condition);
+    let mut text = String::new();
+    let quoted = |value: &str| Json::from(value).to_string();
+    // Writing to a string does not fail.
+    let mut line = |field: &str, value: String| {
+        let _ = writeln!(text, "  {field}: {value}");
+    };
+    line("name", quoted(name));
+    line("metric", quoted(&condition.metric));
+    if !condition.matchers.is_empty() {
+        let all: Vec<String> = condition.matchers.iter().map(|it| quoted(it)).collect();
+        line("where", format!("[{}]", all.join(", ")));
+    }
+    let hold = duration(fields, "for")?;
+    if condition.absent {
+        line("absent", span(condition.window + hold));
+    } else {
+        line("stat", condition.stat.clone());
+        line("compare", quoted(&condition.compare));
+        line("threshold", Json::from(condition.threshold).to_string());
+        line("window", span(condition.window));
+        if hold > Duration::ZERO {
+            line("for", span(hold));
+        }
+    }
+    let kept = duration(fields, "keep_firing_for")?;
+    if kept > Duration::ZERO {
+        line("keep_firing_for", span(kept));
+    }
+    if !groups.is_empty() {
+        let all: Vec<String> = groups.iter().map(|it| quoted(it)).collect();
+        line("group_by", format!("[{}]", all.join(", ")));
+    }
+    line("severity", quoted(severity.as_deref().unwrap_or("warning")));
+    let known: BTreeSet<&str> = groups
+        .iter()
+        .map(String::as_str)
+        .chain(labels.iter().map(|(name, _)| name.as_str()))
+        .collect();
+    let texts = annotations(fields, &known, &mut condition.notes);
+    if let Some((_, page)) =
+        texts.iter().find(|(name, page)| name == "runbook_url" && page.starts_with("http"))
+    {
+        line("runbook", quoted(page));
+    }
+    for (field, pairs) in [("labels", &labels), ("annotations", &texts)] {
+        if !pairs.is_empty() {
+            let all: Vec<String> =
+                pairs.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+            line(field, format!("{{{}}}", all.join(", ")));
+        }
+    }
+    let notes: String = condition.notes.iter().map(|note| format!("# {name}: {note}\n")).collect();
+    Ok(format!("{}- {}", notes.replace("\r", " "), text.trim_start()))
+}
+
+/// The labels that tell its alerts apart.
+fn grouped(condition: &mut Condition, said: Option<&[String]>) -> Result<Vec<String>, String> {
+    if let Some(labels) = condition.group_by.take() {
+        return Ok(labels);
+    }
+    if let Some(labels) = said {
+        return Ok(labels.to_vec());
+    }
+    let worst = matches!(
+        (condition.stat.as_str(), condition.compare.as_str()),
+        ("max", ">" | ">=") | ("min", "<" | "<=")
+    );
+    if worst {
+        let note = "there every series has an alert, here all have one: add group_by for more";
+        condition.notes.push(note.to_owned());
+        return Ok(Vec::new());
+    }
+    Err("it judges every series by itself: say which labels tell them apart, --group-by instance (or --group-by '' where \
+         each metric has one series)"
+        .to_owned())
+}
+
+/// A duration of Prometheus; nothing where there is none.
+fn duration(fields: &Fields<'_>, name: &'static str) -> Result<Duration, String> {
+    let Some(said) = fields.text(name) else { return Ok(Duration::ZERO) };
+    let wrong = || format!("its {name} {:?} is no duration", said.text);
+    if said.text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    stages::time::Span::parse(&said.text).map(|span| span.as_std()).map_err(|_| wrong())
+}
+
+fn span(length: Duration) -> String {
+    stages::time::Span::from_millis(
+        i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 1_000_000),
+    )
+    .to_string()
+}
+
+/// Labels but the severity, and that.
+fn labels(
+    fields: &Fields<'_>,
+    condition: &mut Condition,
+) -> (Vec<(String, String)>, Option<String>) {
+    let (mut labels, mut severity) = (Vec::new(), None);
+    for (name, value) in fields.text_map("labels", |_, _, _| {}) {
+        if value.contains("{{") {
+            condition.notes.push(format!("label {name} is a template and left out"));
+        } else if name == "severity" && crate::is_plain_name(&value) {
+            severity = Some(value);
+        } else {
+            labels.push((name, value));
+        }
+    }
+    (labels, severity)
+}
+
+/// Annotations, their templates in our words; one that says more than a value or a known label is left out.
+fn annotations(
+    fields: &Fields<'_>,
+    known: &BTreeSet<&str>,
+    notes: &mut Vec<String>,
+) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for (name, text) in fields.text_map("annotations", |_, _, _| {}) {
+        match translated(&text, known) {
+            Some(text) => texts.push((name, text)),
+            None => notes.push(format!(
+                "annotation {name} says more than can be filled in, and is left out"
+            )),
+        }
+    }
+    texts
+}
+
+fn translated(text: &str, known: &BTreeSet<&str>) -> Option<String> {
+    let (mut rest, mut said) = (text, String::new());
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (inside, behind) = after.split_once("}}")?;
+        let inside = inside.trim().trim_matches('-').trim();
+        let head = inside.split('|').next().unwrap_or_default().trim();
+        let label = head.strip_prefix("$labels.").or_else(|| head.strip_prefix(".Labels."));
+        let place = match (head, label) {
+            ("$value" | ".Value", _) => "{{ value | plain }}".to_owned(),
+            (_, Some(label)) if known.contains(label) => format!("{{{{ labels.{label} }}}}"),
+            _ => return None,
+        };
+        said.push_str(before);
+        said.push_str(&place);
+        rest = behind;
+    }
+    said.push_str(rest);
+    Some(said)
+}
+
+/// The text, once the reader of rule files has found nothing wrong with it.
+fn checked(text: String) -> Result<String, String> {
+    let report = Report::default();
+    let file = format!("rules:\n{text}");
+    if let Some(node) = yaml::parse(&Place::file("-"), file.as_bytes(), &report) {
+        rule::read(&node, "-", &report);
+    }
+    let problems = report.finish();
+    match problems.iter().find(|problem| problem.severity == crate::Severity::Error) {
+        Some(problem) => {
+            Err(format!("rules cannot say it: {}: {}", problem.message, problem.remedy))
+        }
+        None => Ok(text),
+    }
+}
