@@ -240,3 +240,25 @@ async fn the_schema_of_rule_files_is_printed_as_it_is_in_deploy() {
         assert_eq!(String::from_utf8(run(args).await.stdout).unwrap(), stored);
     }
 }
+
+#[tokio::test]
+async fn rules_of_prometheus_are_converted_and_no_file_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, to) = (folder.path().join("prom.yml"), folder.path().join("alerts.yml"));
+    let rules = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: \"sum(rate(a_total[5m])) > 1\"}\n  \
+        - {alert: B, expr: \"a / b > 1\"}\n";
+    std::fs::write(&file, rules).unwrap();
+    let import = ["rules", "import", "prometheus", text(&file), "--to", text(&to)];
+    let output = run(&import).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("prom.yml:5:5: B is not converted: it divides"), "{said}");
+    assert!(std::fs::read_to_string(&to).unwrap().contains("name: \"A\""));
+    let (code, line) = refusal({
+        let mut again = ops(&import);
+        again.stdout(std::process::Stdio::null());
+        again
+    })
+    .await;
+    assert_eq!(code, 1, "{line}");
+}

@@ -316,30 +316,7 @@ pub fn settings(args: &[&str]) -> Settings {
     if let Some(only) = option(args, "notify") {
         notify = vec![only.to_owned()];
     }
-    let mut rule = rule("county_api", "county_api_ms", &notify);
-    if args.contains(&"shadow") {
-        rule.mode = Mode::Shadow;
-    }
-    rule.hours = option(args, "hours").map(|_| "office".to_owned());
-    rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
-    if args.contains(&"grades") {
-        let grade = |severity: &str, bound| Grade { severity: severity.to_owned(), bound };
-        (rule.severity, rule.threshold) = ("warning".to_owned(), 500.0);
-        rule.grades = vec![grade("warning", 500.0), grade("critical", 1000.0)];
-        rule.action_severity = option(args, "acts").map(str::to_owned);
-    }
-    if let Some(text) = option(args, "text") {
-        rule.annotations.insert("summary".into(), text.replace('_', " "));
-    }
-    rule.repeat = span("repeat", "4h");
-    rule.reopen_within = span("reopen", "0s");
-    rule.action = Some(Action::Rollback("DOCKET_RULE".to_owned()));
-    rule.guards = Guards {
-        changed_within: option(args, "changed_within").map(|it| Span::parse(it).unwrap()),
-        unless: option(args, "unless").map(str::to_owned),
-        approve: args.contains(&"approve"),
-        dry_run: args.contains(&"dry_run"),
-    };
+    let rule = county_rule(args, &notify);
     let site = self::rule("county_site", "county_site_up", &[]);
     let mut rules = vec![Arc::new(rule), Arc::new(site)];
     if args.contains(&"no_rule") {
@@ -363,6 +340,37 @@ pub fn settings(args: &[&str]) -> Settings {
         },
         calendars: option(args, "hours").map(office).into_iter().collect(),
     }
+}
+
+/// The brief's rule, as these options change it.
+fn county_rule(args: &[&str], notify: &[String]) -> Rule {
+    let span =
+        |name: &str, default: &str| Span::parse(option(args, name).unwrap_or(default)).unwrap();
+    let mut rule = rule("county_api", "county_api_ms", notify);
+    if args.contains(&"shadow") {
+        rule.mode = Mode::Shadow;
+    }
+    rule.hours = option(args, "hours").map(|_| "office".to_owned());
+    rule.severity = option(args, "severity").unwrap_or("critical").to_owned();
+    if args.contains(&"grades") {
+        let grade = |severity: &str, bound| Grade { severity: severity.to_owned(), bound };
+        (rule.severity, rule.threshold) = ("warning".to_owned(), 500.0);
+        rule.grades = vec![grade("warning", 500.0), grade("critical", 1000.0)];
+        rule.action_severity = option(args, "acts").map(str::to_owned);
+    }
+    if let Some(text) = option(args, "text") {
+        rule.annotations.insert("summary".into(), text.replace('_', " "));
+    }
+    rule.repeat = span("repeat", "4h");
+    rule.reopen_within = span("reopen", "0s");
+    rule.action = Some(Action::Rollback("DOCKET_RULE".to_owned()));
+    rule.guards = Guards {
+        changed_within: option(args, "changed_within").map(|it| Span::parse(it).unwrap()),
+        unless: option(args, "unless").map(str::to_owned),
+        approve: args.contains(&"approve"),
+        dry_run: args.contains(&"dry_run"),
+    };
+    rule
 }
 
 /// `08:00-18:00`, every day in UTC.
