@@ -223,7 +223,8 @@ impl Known {
 
     /// Metrics with samples or rules, and when they were last seen.
     pub fn metrics(&self) -> BTreeMap<&str, Option<Time>> {
-        let ruled = self.settings.rules.iter().map(|rule| (rule.metric.as_str(), None));
+        let ruled = self.settings.rules.iter().flat_map(|rule| rule.metrics());
+        let ruled = ruled.map(|metric| (metric, None));
         let seen = self.metrics.iter().map(|(name, time)| (name.as_str(), Some(*time)));
         ruled.chain(seen).collect()
     }
@@ -232,7 +233,7 @@ impl Known {
     pub fn rules(&self, metric: Option<&str>) -> Vec<RuleRow<'_>> {
         let rules = self.settings.rules.iter();
         rules
-            .filter(|rule| metric.is_none_or(|metric| rule.metric == metric))
+            .filter(|rule| metric.is_none_or(|metric| rule.metrics().contains(metric)))
             .map(|rule| {
                 let mut alerts: Vec<&AlertNow> =
                     self.alerts.values().filter(|alert| alert.event.rule == rule.name).collect();

@@ -7,6 +7,7 @@ use crate::log::Entry;
 use crate::matcher::Filter;
 use crate::rollup::Detail;
 use crate::settings::Rule;
+use crate::term::Term;
 use crate::time::Time;
 use crate::verify::Watch;
 use crate::window::Reading;
@@ -158,7 +159,10 @@ impl Shard {
     /// Metrics whose rollups carry histograms: with a rule that needs one, or looked at.
     pub(super) fn detail_rollups(&mut self) {
         let rules = self.settings.rules.iter().filter(|rule| rule.stat.needs_histogram());
-        let coarse = rules.map(|rule| (rule.metric.clone(), Detail::Coarse));
+        let rules = rules.map(|rule| rule.metric.as_str());
+        let terms = self.settings.rules.iter().flat_map(|rule| rule.terms());
+        let terms = terms.filter(|term| term.stat.needs_histogram()).flat_map(Term::metrics);
+        let coarse = rules.chain(terms).map(|metric| (metric.to_owned(), Detail::Coarse));
         let fine = self.looks.keys().map(|name| (name.clone(), Detail::Fine));
         self.rollups.detail(coarse.chain(fine).collect());
         for metric in self.names.values().copied().collect::<Vec<_>>() {

@@ -259,7 +259,7 @@ pub struct Notice {
     /// Position of the step that caused it; 0 in what older versions said.
     #[serde(default)]
     pub position: u64,
-    /// What kind: `series_limit`, `source_late`, `source_future`, `settings_refused`.
+    /// What kind: `series_limit`, `source_late`, `source_future`, `settings_refused`, `rule_not_judged`.
     pub kind: String,
     /// What it is about, for instance a metric.
     pub subject: String,

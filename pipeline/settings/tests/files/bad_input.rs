@@ -4,18 +4,18 @@ use crate::folder::{Folder, GOOD_RULE};
 use settings::Kind;
 
 /// A rule file `alerts/bad.yml` beside the good ones.
-fn rule(text: impl AsRef<[u8]>) -> Folder {
+pub fn rule(text: impl AsRef<[u8]>) -> Folder {
     Folder::new().with("alerts/bad.yml", text)
 }
 
 /// The good rule with one line more, which is its sixth.
-fn line(text: &str) -> Folder {
+pub fn line(text: &str) -> Folder {
     rule(format!("{GOOD_RULE}{text}\n"))
 }
 
 /// Exactly this one problem in `alerts/bad.yml`.
 #[track_caller]
-fn assert_one(folder: &Folder, at: &str, kind: Kind) {
+pub fn assert_one(folder: &Folder, at: &str, kind: Kind) {
     assert_eq!(folder.refused(), vec![(format!("alerts/bad.yml:{at}"), kind)]);
 }
 
@@ -71,130 +71,6 @@ fn a_wrong_value_is_found_where_it_stands() {
         println!("{text}");
         assert_one(&line(text), at, kind);
     }
-}
-
-#[test]
-fn a_pattern_is_bounded_and_its_fault_is_named() {
-    let long = format!("where: 'a=~\"{}\"'", "x".repeat(1_001));
-    assert_one(&line(&long), "6:8", Kind::TooLarge);
-    let many: Vec<String> = (0..33).map(|n| format!("l{n}: x")).collect();
-    assert_one(&line(&format!("where: {{{}}}", many.join(", "))), "6:8", Kind::TooLarge);
-    let problems = line("where: 'a=\"b\", c=~\"x(\"'").load().expect_err("no pattern");
-    let text = problems.to_string();
-    assert!(text.contains("at \"c=~\\\"x(\\\"\"") && text.contains("unclosed group"), "{text}");
-}
-
-#[test]
-fn several_severities_have_their_order() {
-    let graded = |text: &str| rule(GOOD_RULE.replace("threshold: 1000", text));
-    for (text, at, kind) in [
-        ("severity: {}", "2:11", Kind::OutOfRange),
-        ("severity: {critical: 1000, warning: 500}", "2:11", Kind::WrongSide),
-        ("severity: {warning: 500, critical: 500}", "2:11", Kind::WrongSide),
-        ("severity: {warning: 500, critical: 1000}\ncompare: \"<\"", "2:11", Kind::WrongSide),
-        ("severity: {warning: 500, critical: 1000}\ncompare: \"==\"", "2:11", Kind::Conflict),
-        ("severity: {warning: 500, critical: \"1000\"}", "2:36", Kind::WrongType),
-        ("severity: {very bad: 500}", "2:12", Kind::BadName),
-        ("severity: {warning: 500, warning: 600}", "2:26", Kind::DuplicateKey),
-        ("severity: {warning: 500, critical: 1000}\nrecover: 501", "3:10", Kind::WrongSide),
-        ("severity: {a: 1, b: 2}\nabsent: 5m", "2:11", Kind::Conflict),
-        ("severity: {a: 0.5, b: 2}\nstat: above\nthreshold: 9", "2:11", Kind::OutOfRange),
-        ("severity: {a: 0.5}\nstat: above\nthreshold: 9\nshare: 0.1", "5:8", Kind::Conflict),
-        ("severity: {a: 0.1, b: 0.5}\nstat: above", "1:1", Kind::MissingField),
-        ("severity: {a: 1, b: 2}\naction_severity: a", "3:18", Kind::Conflict),
-        (
-            "severity: {a: 1, b: 2}\naction: ROLLBACK:UNDO\naction_severity: c",
-            "4:18",
-            Kind::BadValue,
-        ),
-    ] {
-        println!("{text}");
-        assert_one(&graded(text), at, kind);
-    }
-    let loaded = graded("severity: {warning: 500, critical: 1000}\nrecover: 450").load();
-    assert!(loaded.is_ok());
-}
-
-#[test]
-fn conditions_over_several_metrics_are_checked() {
-    let tail = "notify: oncall@opm.gov\nrunbook: https://example.org/fix\n";
-    let written = |text: &str| rule(format!("{text}\n{tail}"));
-    let ratio = |text: &str| written(&format!("metric: errors / requests\nwindow: 5m\n{text}"));
-    let all =
-        |text: &str| written(&format!("all:\n  - {{metric: a, threshold: 1, window: 5m}}\n{text}"));
-    let baseline = |text: &str| written(&format!("metric: a\nwindow: 5m\nbaseline: {text}"));
-    for (folder, at, kind) in [
-        (ratio(""), "1:1", Kind::MissingField),
-        (ratio("threshold: 0.1\nstat: above\nshare: 0.1"), "4:7", Kind::Conflict),
-        (ratio("threshold: 0.1\nabsent: 5m"), "4:9", Kind::Conflict),
-        (written("metric: a / b / c\nthreshold: 1\nwindow: 5m"), "1:9", Kind::BadValue),
-        (written("metric: a / a\nthreshold: 1\nwindow: 5m"), "1:9", Kind::Conflict),
-        (written("metric: a / 9b\nthreshold: 1\nwindow: 5m"), "1:9", Kind::BadName),
-        (written("all: []"), "1:6", Kind::OutOfRange),
-        (written("any: yes please"), "1:6", Kind::WrongType),
-        (written("any:\n  - metric"), "2:5", Kind::WrongType),
-        (written("any:\n  - {metric: a, window: 5m}"), "2:5", Kind::MissingField),
-        (
-            written("any:\n  - {metric: a, threshold: 1, window: 5m, absent: 5m}"),
-            "2:43",
-            Kind::UnknownField,
-        ),
-        (
-            written("any:\n  - {metric: a, threshold: 1, window: 5m, recover: 2}"),
-            "2:52",
-            Kind::WrongSide,
-        ),
-        (all("any:\n  - {metric: b, threshold: 1, window: 5m}"), "4:3", Kind::Conflict),
-        (all("metric: a"), "3:9", Kind::Conflict),
-        (all("threshold: 5"), "3:12", Kind::Conflict),
-        (all("severity: {warning: 1, critical: 2}"), "3:11", Kind::Conflict),
-        (baseline("{offset: 1w}"), "3:11", Kind::MissingField),
-        (baseline("{offset: 1w, ratio: 2}"), "3:31", Kind::WrongType),
-        (baseline("{offset: 1w, ratio: twice}"), "3:31", Kind::BadValue),
-        (baseline("{offset: 1w, ratio: \">-1\"}"), "3:31", Kind::BadValue),
-        (baseline("{offset: 32d, ratio: \">2\"}"), "3:20", Kind::OutOfRange),
-        (baseline("{offset: 1w, ratio: \">2\"}\nthreshold: 2"), "4:12", Kind::Conflict),
-        (baseline("{offset: 1w, ratio: \">2\"}\nstat: p95"), "4:7", Kind::Conflict),
-        (baseline("{offset: 1w, ratio: \">2\", unit: x}"), "3:37", Kind::UnknownField),
-    ] {
-        assert_one(&folder, at, kind);
-    }
-}
-
-#[test]
-fn metrics_of_several_shards_are_not_joined() {
-    let text = "metric: errors / requests\nthreshold: 0.1\nwindow: 5m\nnotify: oncall@opm.gov\n\
-        runbook: https://example.org/fix\n";
-    assert!(rule(text).load().is_ok(), "one shard has all");
-    let several = rule(text).with("config/ops.yml", "bus: {shards: 8}\n");
-    assert_one(&several, "1:1", Kind::Conflict);
-    let labelled = text.replace("errors / requests", "errors / errors.all").replace("0.1", "0.2");
-    let same = (1..100).map(|n| labelled.replace("errors.all", &format!("requests{n}")));
-    let loads =
-        |text: String| rule(text).with("config/ops.yml", "bus: {shards: 8}\n").load().is_ok();
-    assert!(same.into_iter().any(loads), "some lie in one shard by chance");
-}
-
-#[test]
-fn a_promise_is_checked() {
-    let tail = "notify: oncall@opm.gov\nrunbook: https://example.org/fix\n";
-    let written = |text: &str| rule(format!("metric: errors / requests\n{text}\n{tail}"));
-    for (text, at, kind) in [
-        ("slo: {objective: 99.9}", "2:6", Kind::MissingField),
-        ("slo: {window: 30d}", "2:6", Kind::MissingField),
-        ("slo: {objective: 100, window: 30d}", "2:18", Kind::OutOfRange),
-        ("slo: {objective: 90, window: 30d}", "2:18", Kind::OutOfRange),
-        ("slo: {objective: 99.9, window: 1d}", "2:32", Kind::OutOfRange),
-        ("slo: {objective: 99.9, window: 30d}\nwindow: 5m", "3:9", Kind::Conflict),
-        ("slo: {objective: 99.9, window: 30d}\nseverity: warning", "3:11", Kind::Conflict),
-        ("slo: {objective: 99.9, window: 30d}\nstat: mean", "3:7", Kind::Conflict),
-    ] {
-        println!("{text}");
-        assert_one(&written(text), at, kind);
-    }
-    let text = format!("metric: errors\nslo: {{objective: 99.9, window: 30d}}\n{tail}");
-    assert_one(&rule(text), "1:9", Kind::Conflict);
-    assert_eq!(written("slo: {objective: 90, window: 30d}").remedy(), "write more than 93.1");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use settings::{
     Endpoint, Kind, Layout, Loaded, Role, Secret, Severity, Tls, load_with, revision_of,
 };
-use stages::matcher::Matcher;
 use stages::settings::{Action, Compare, Guards, Mode, NoData, Rule, Settings, Stat};
 use stages::time::Span;
 use std::collections::BTreeMap;
@@ -17,7 +16,7 @@ fn project() -> Loaded {
     load_with(&Layout::at(root), |_| None).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn rule_of(text: &str) -> Rule {
+pub fn rule_of(text: &str) -> Rule {
     let folder = Folder::new().with("alerts/good.yml", text);
     let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
     (*loaded.settings.rules[0]).clone()
@@ -66,118 +65,6 @@ fn the_committed_rule_has_all_defaults() {
     };
     let rule = loaded.settings.rules.iter().find(|rule| rule.name == "county_api").expect("there");
     assert_eq!(**rule, expected);
-}
-
-#[test]
-fn several_severities_take_the_place_of_the_threshold() {
-    let rule = |fields: &str| rule_of(&GOOD_RULE.replace("threshold: 1000", fields));
-    let grades = |rule: &Rule| -> Vec<(String, f64)> {
-        rule.grades.iter().map(|grade| (grade.severity.clone(), grade.bound)).collect()
-    };
-    let graded = rule("severity: {warning: 500, critical: 1000}");
-    assert_eq!((graded.threshold, graded.severity.as_str()), (500.0, "warning"));
-    assert_eq!(grades(&graded), [("warning".to_owned(), 500.0), ("critical".to_owned(), 1000.0)]);
-    assert!(graded.acts_at("critical") && !graded.acts_at("warning"));
-    let below = rule(
-        "severity: {warning: 50, critical: 10}\ncompare: \"<\"\nrecover: 60\n\
-        action: ROLLBACK:UNDO\naction_severity: warning",
-    );
-    assert!(below.acts_at("critical") && below.acts_at("warning"));
-    let share = rule("stat: above\nthreshold: 800\nseverity: {warning: 0.1, critical: 0.3}");
-    assert_eq!((share.threshold, share.share), (800.0, Some(0.1)));
-}
-
-const TAIL: &str = "notify: oncall@opm.gov\nrunbook: https://example.org/fix\n";
-
-#[test]
-fn a_ratio_is_a_rule_of_one_term() {
-    let rule = rule_of(&format!(
-        "metric: errors / requests\nthreshold: 0.05\nwindow: 5m\nmin_samples: 100\n\
-         where: {{region: eu}}\nseverity: critical\n{TAIL}"
-    ));
-    let term = rule.lone_term().expect("a ratio");
-    assert_eq!((term.metric.as_str(), term.per.as_deref()), ("errors", Some("requests")));
-    assert_eq!((rule.metric.as_str(), term.stat, term.min_samples), ("errors", Stat::Sum, 100));
-    assert_eq!((term.threshold, term.window), (0.05, Span::from_secs(300)));
-    assert_eq!(term.matchers, [Matcher::equal("region", "eu")]);
-    let graded = rule_of(&format!(
-        "metric: errors / requests\nwindow: 5m\nseverity: {{warning: 0.01, critical: 0.05}}\n{TAIL}"
-    ));
-    assert_eq!((graded.grades.len(), graded.threshold), (2, 0.01));
-}
-
-#[test]
-fn conditions_are_joined_as_they_are_written() {
-    let conditions = "  - {metric: a_ms, stat: p95, threshold: 800, window: 5m, where: {queue: x}}\n  \
-        - {metric: b / c, threshold: 100, compare: \"<\", window: 10m, min_samples: 5}\n";
-    let all =
-        rule_of(&format!("all:\n{conditions}where: {{region: eu}}\ngroup_by: [service]\n{TAIL}"));
-    assert_eq!((all.any_of.len(), all.any_of[0].len()), (1, 2));
-    let [one, other] = &all.any_of[0][..] else { panic!("two conditions") };
-    assert_eq!(one.matchers, [Matcher::equal("queue", "x"), Matcher::equal("region", "eu")]);
-    assert_eq!(
-        (other.shown().as_str(), other.compare, other.min_samples),
-        ("b / c", Compare::Less, 5)
-    );
-    assert_eq!((all.metric.as_str(), all.window), ("a_ms", Span::from_secs(600)));
-    let any = rule_of(&format!("any:\n{conditions}{TAIL}"));
-    assert_eq!(any.any_of.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
-}
-
-#[test]
-fn a_baseline_is_compared_as_a_quotient() {
-    let rule = rule_of(&format!(
-        "metric: logins\nstat: count\nwindow: 10m\nbaseline: {{offset: 1w, ratio: \"<0.5\"}}\n{TAIL}"
-    ));
-    let term = rule.lone_term().expect("a baseline");
-    assert_eq!((term.compare, term.threshold), (Compare::Less, 0.5));
-    assert_eq!(term.baseline, Some(Span::from_secs(7 * 86_400)));
-    assert_eq!(term.shown(), "logins against 7d earlier");
-}
-
-#[test]
-fn a_promise_is_the_usual_pairs_of_burn_rates() {
-    let text = format!(
-        "metric: errors / requests\nslo: {{objective: 99.9, window: 30d}}\nmin_samples: 20\n\
-         action: ROLLBACK:UNDO\n{TAIL}"
-    );
-    let loaded =
-        Folder::new().with("alerts/good.yml", text).load().unwrap_or_else(|it| panic!("{it}"));
-    let rules = &loaded.settings.rules;
-    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["good_page", "good_ticket"]);
-    assert_eq!((rules[0].severity.as_str(), rules[1].severity.as_str()), ("critical", "warning"));
-    assert!(rules[0].action.is_some() && rules[1].action.is_none());
-    let pairs = |rule: &Rule| -> Vec<Vec<(i64, f64)>> {
-        let of = |term: &stages::term::Term| (term.window.0 / 1_000_000_000, term.threshold);
-        rule.any_of.iter().map(|list| list.iter().map(of).collect()).collect()
-    };
-    assert_eq!(
-        pairs(&rules[0]),
-        [[(3_600, 0.0144), (300, 0.0144)], [(21_600, 0.006), (1_800, 0.006)]]
-    );
-    assert_eq!(
-        pairs(&rules[1]),
-        [[(86_400, 0.003), (7_200, 0.003)], [(259_200, 0.001), (21_600, 0.001)]]
-    );
-    assert!(rules.iter().flat_map(|rule| rule.terms()).all(|term| term.min_samples == 20));
-}
-
-#[test]
-fn all_forms_of_where_mean_the_same() {
-    let rule = |text: &str| rule_of(&format!("{GOOD_RULE}where: {text}\n")).matchers;
-    let expected = [Matcher::equal("region", "eu"), Matcher::equal("service", "courts")];
-    for text in [
-        "{service: courts, region: eu}",
-        "'service=\"courts\", region=\"eu\"'",
-        "'{region=\"eu\",service=\"courts\",region=\"eu\"}'",
-        "[service=\"courts\", region='eu']",
-    ] {
-        assert_eq!(rule(text), expected, "{text}");
-    }
-    let shown: Vec<String> =
-        rule("'a!=\"b\", c=~\"d|e\", f!~\".+\"'").iter().map(Matcher::to_string).collect();
-    assert_eq!(shown, ["a!=\"b\"", "c=~\"d|e\"", "f!~\".+\""]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bad_input;
 mod calendars;
 mod cases;
+mod conditions;
 mod defaults;
 mod diff;
 mod explain;
