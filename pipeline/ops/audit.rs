@@ -1,18 +1,14 @@
 //! `ops audit`: proves what was said, from the logs.
 
+use crate::bar::Bar;
 use crate::cli::{AuditCommand, Format, UpOptions};
 use crate::exit::{Failure, Kind};
 use crate::{connect, load};
 use bus::accounts::Role;
 use engine::{Audit, AuditOptions};
 use serde_json::json;
-use stages::log::LogId;
 use stages::time::{Span, Time};
-use std::io::{IsTerminal, Write as _};
-use std::time::{Duration, Instant, SystemTime};
-
-/// How often progress is shown.
-const SHOW_EVERY: Duration = Duration::from_millis(100);
+use std::time::SystemTime;
 
 /// Runs one of them.
 pub async fn run(command: AuditCommand, format: Format) -> Result<(), Failure> {
@@ -46,45 +42,12 @@ async fn verify(options: &UpOptions, since: Span) -> Result<Vec<Audit>, Failure>
     };
     let mut audits = Vec::new();
     for log in engine::all_logs(shards) {
-        let mut bar = Bar::new(log);
-        let audit = engine::audit(&with, log, &mut |done, whole| bar.show(done, whole)).await;
+        let mut bar = Bar::new(format!("log {log}"), "entries");
+        let audit = engine::audit(&with, log, &mut |done, whole| bar.show(done, whole, done)).await;
         bar.end();
         audits.push(audit.map_err(connect::engine_failed)?);
     }
     Ok(audits)
-}
-
-/// How far it is, on a terminal.
-struct Bar {
-    log: LogId,
-    began: Instant,
-    shown: Option<Instant>,
-}
-
-impl Bar {
-    fn new(log: LogId) -> Self {
-        Self { log, began: Instant::now(), shown: None }
-    }
-
-    fn show(&mut self, done: u64, whole: u64) {
-        let due = self.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY);
-        if !due || !std::io::stderr().is_terminal() {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let part = done as f64 / whole.max(1) as f64;
-        let rate = done as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
-        let full = "#".repeat((part * 30.0) as usize);
-        let percent = part * 100.0;
-        eprint!("\rlog {}: [{full:<30}] {percent:3.0} %  {rate:.0} entries/s ", self.log);
-        let _ = std::io::stderr().flush();
-    }
-
-    fn end(&self) {
-        if self.shown.is_some() {
-            eprint!("\r{:78}\r", "");
-        }
-    }
 }
 
 fn print(audit: &Audit) {

@@ -59,6 +59,12 @@ pub enum Command {
         #[command(subcommand)]
         command: PlansCommand,
     },
+    /// Say what rules would have done: over the log as far back as it is kept, or over a file of samples
+    ///
+    /// Every incident they would have opened, who would have been paged, what would have been rolled back. Commands
+    /// count as claimed at once and succeeded; what the samples say afterwards is what they said then. "Detected after" is
+    /// counted from when the level over 10 s was beyond the threshold.
+    Backtest(Box<BacktestOptions>),
     /// Prove from the logs what was said
     Audit {
         /// What to do.
@@ -312,6 +318,39 @@ pub struct KeysOptions {
     /// First tokens of all subjects, as bus.prefix in config/ops.yml.
     #[arg(long, default_value = "ops")]
     pub prefix: String,
+}
+
+/// What is tried on which past.
+#[derive(Args, Debug)]
+pub struct BacktestOptions {
+    /// File with the rules to try.
+    #[arg(value_name = "RULEFILE", id = "rule_file")]
+    pub rules: PathBuf,
+    /// How far back; at most as long as the log is kept.
+    #[arg(long, default_value = "7d")]
+    pub since: String,
+    /// From when on, like 2026-11-20T16:00:00Z, instead of --since.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Until when [default: now].
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Samples of a file instead of the log: JSON lines, CSV with a head, or what Prometheus exports.
+    #[arg(long)]
+    pub input: Option<PathBuf>,
+    /// Hold them against the rules of the same names in another file [default: those in force, with --input those of
+    /// the folder].
+    #[arg(long, num_args = 0..=1)]
+    pub compare: Option<Option<PathBuf>>,
+    /// Try a range of values: threshold=500..2000:100. Also share, recover, min_samples, window, for, keep_firing_for.
+    #[arg(long)]
+    pub sweep: Option<String>,
+    /// File to write the sweep to as a page with charts.
+    #[arg(long, requires = "sweep")]
+    pub html: Option<PathBuf>,
+    /// Which bus.
+    #[command(flatten)]
+    pub up: UpOptions,
 }
 
 /// Which tests of rules.

@@ -8,16 +8,26 @@ use std::path::Path;
 
 /// Loads all settings; what the command line says takes the place of the variable that says the same.
 pub fn load(options: &UpOptions) -> Result<Loaded, Failure> {
+    settings::load_with(&layout(&options.folders), environment(options)).map_err(refused)
+}
+
+/// The same, with the rules of `file` in place of those of the same names, and the names of its rules.
+pub fn load_beside(options: &UpOptions, file: &Path) -> Result<(Loaded, Vec<String>), Failure> {
+    settings::load_beside(&layout(&options.folders), file, environment(options)).map_err(refused)
+}
+
+/// The variables, with the command line over them.
+fn environment(options: &UpOptions) -> impl Fn(&str) -> Option<String> {
+    let options = options.clone();
     let data = options.data.as_ref().map(|data| absolute(data));
-    let said = |name: &str| match name {
+    let said = move |name: &str| match name {
         "OPS_DATA" => data.clone(),
         "OPS_LISTEN" => options.listen.clone(),
         "OPS_NATS_URL" => options.nats_url.clone(),
         "OPS_ROLES" => options.role.clone(),
         _ => None,
     };
-    let environment = |name: &str| said(name).or_else(|| std::env::var(name).ok());
-    settings::load_with(&layout(&options.folders), environment).map_err(refused)
+    move |name: &str| said(name).or_else(|| std::env::var(name).ok())
 }
 
 /// Where the files are.

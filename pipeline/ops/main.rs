@@ -1,7 +1,9 @@
 //! `ops`: the one binary. Wiring only; what is decided is decided in the stages.
 
 mod audit;
+mod backtest;
 mod backup;
+mod bar;
 mod burst;
 mod cli;
 mod connect;
@@ -58,6 +60,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Burst(options) => burst::run(options, format).await,
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,
+        Command::Backtest(options) => backtest::run(*options, format).await,
         Command::Audit { command } => audit::run(command, format).await,
         Command::Recover { accept_loss, log, options } => {
             recover::run(&options, (log.as_deref(), accept_loss), format).await

@@ -147,6 +147,25 @@ impl Subjects {
         format!("{}.alive.{}", self.prefix, escape(process))
     }
 
+    /// The log an entry under this subject belongs to; none where it is no entry of a log.
+    pub fn log_of(&self, subject: &[u8]) -> Option<LogId> {
+        let rest = strip(subject, &self.prefix)?;
+        if rest.starts_with(b"desk.") {
+            return Some(LogId::Desk);
+        }
+        let mut shard = 0_u32;
+        for byte in rest.strip_prefix(b"log.")? {
+            match byte {
+                b'0'..=b'9' => {
+                    shard = shard.checked_mul(10)?.checked_add(u32::from(byte - b'0'))?
+                }
+                b'.' => return Some(LogId::Shard(shard)),
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// A stored message as an entry, as every reader of a log takes it: what `skipped` names is left out.
     pub fn log_entry(
         &self,

@@ -72,8 +72,6 @@ pub(crate) struct Feeder {
     /// The next sequence of that reader.
     expected: Option<u64>,
     room: Arc<Semaphore>,
-    /// What stands before the shard in the subject of its entries.
-    shard_prefix: String,
 }
 
 /// One log.
@@ -141,10 +139,9 @@ impl Line {
 
 impl Feeder {
     pub fn new(with: Feeding) -> Self {
-        let shard_prefix = with.subjects.of("log.");
         let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
         let (lines, readers, whole, expected) = (BTreeMap::new(), None, false, None);
-        Self { with, began: Instant::now(), lines, readers, whole, expected, room, shard_prefix }
+        Self { with, began: Instant::now(), lines, readers, whole, expected, room }
     }
 
     /// Runs until nobody gives orders any more.
@@ -292,18 +289,7 @@ impl Feeder {
         if self.with.stream == Stream::Desk {
             return Some(LogId::Desk);
         }
-        let rest = subject.strip_prefix(self.shard_prefix.as_bytes())?;
-        let mut shard = 0_u32;
-        for byte in rest {
-            match byte {
-                b'0'..=b'9' => {
-                    shard = shard.checked_mul(10)?.checked_add(u32::from(byte - b'0'))?
-                }
-                b'.' => return Some(LogId::Shard(shard)),
-                _ => return None,
-            }
-        }
-        None
+        self.with.subjects.log_of(subject)
     }
 
     /// Sends the ticks that are owed. One that gets lost is owed again a second later.

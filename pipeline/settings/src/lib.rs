@@ -47,7 +47,7 @@ pub use explain::explain;
 pub use files::Layout;
 pub use forms::is_plain_name;
 pub use hint::nearest;
-pub use load::{Loaded, load, load_with, revision_of};
+pub use load::{Loaded, load, load_beside, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};
 pub use prometheus::{Import, Refused, import_prometheus};

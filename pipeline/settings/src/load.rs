@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
 use stages::subject::Subjects;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Everything people configured, apart by where it may go.
@@ -50,13 +51,54 @@ pub fn load_with(
     layout: &Layout,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Problems> {
+    load_rules(layout, environment, |report| read_rules(layout, report))
+}
+
+/// As [`load`], with the rules of `file` in place of those of the same names and of the file as it was: what the settings
+/// would be with it. The names of its rules come with it.
+///
+/// # Errors
+/// See [`load`].
+pub fn load_beside(
+    layout: &Layout,
+    file: &Path,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(Loaded, Vec<String>), Problems> {
+    let mut names = Vec::new();
+    let loaded = load_rules(layout, environment, |report| {
+        let known = report.count();
+        let mut defaults = Defaults::new(layout, report);
+        let mut rules = read_file(layout, file, &mut defaults, report);
+        if rules.is_empty() && report.count() == known {
+            let remedy = "name a file with a rule in it";
+            report.error(&layout.place(file), Kind::Unreadable, "holds no rule", remedy);
+        }
+        names = rules.iter().map(|placed| placed.rule.name.clone()).collect();
+        let same = |path: &Path| match (path.canonicalize(), file.canonicalize()) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => path == file,
+        };
+        let others = files::rule_files(layout, report).into_iter().filter(|path| !same(path));
+        let others = others.flat_map(|path| read_file(layout, &path, &mut defaults, report));
+        let others: Vec<_> = others.filter(|placed| !names.contains(&placed.rule.name)).collect();
+        rules.extend(others);
+        rules
+    })?;
+    Ok((loaded, names))
+}
+
+fn load_rules(
+    layout: &Layout,
+    environment: impl Fn(&str) -> Option<String>,
+    rules: impl FnOnce(&Report) -> Vec<PlacedRule>,
+) -> Result<Loaded, Problems> {
     let report = Report::default();
     let ops = read_ops(layout, environment, &report);
     let mut book = read_book(layout, &report);
     let plans = read_plans(layout, &report);
     let calendars = files::read(layout, &layout.config.join("calendars.yml"), &report);
     let calendars = calendars.map(|node| calendars::read(&node, &report)).unwrap_or_default();
-    let rules = read_rules(layout, &report);
+    let rules = rules(&report);
     if let Some((ops, _)) = &ops {
         check_shards(&rules, &ops.bus, &report);
     }
@@ -160,16 +202,23 @@ fn read_plans(layout: &Layout, report: &Report) -> BTreeMap<String, Option<Plan>
 }
 
 fn read_rules(layout: &Layout, report: &Report) -> Vec<PlacedRule> {
-    let mut rules = Vec::new();
     let mut defaults = Defaults::new(layout, report);
-    for path in files::rule_files(layout, report) {
-        if let Some(node) = files::read(layout, &path, report) {
-            let node = defaults.under(path.parent().unwrap_or(&layout.alerts), node);
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            rules.extend(rule::read(&node, &stem, report));
-        }
-    }
-    rules
+    let paths = files::rule_files(layout, report);
+    paths.iter().flat_map(|path| read_file(layout, path, &mut defaults, report)).collect()
+}
+
+/// The rules of a file; one that lies elsewhere has the defaults of the rules' folder.
+fn read_file(
+    layout: &Layout,
+    path: &Path,
+    defaults: &mut Defaults<'_>,
+    report: &Report,
+) -> Vec<PlacedRule> {
+    let Some(node) = files::read(layout, path, report) else { return Vec::new() };
+    let folder = path.parent().filter(|folder| folder.starts_with(&layout.alerts));
+    let node = defaults.under(folder.unwrap_or(&layout.alerts), node);
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    rule::read(&node, &stem, report)
 }
 
 /// A rule over several metrics is judged where the samples of all of them are.

@@ -20,4 +20,7 @@ pub enum TrialError {
     /// Settings that do not fit into a log.
     #[error("the settings do not fit into a log: {0}")]
     Settings(String),
+    /// The bus does not answer.
+    #[error(transparent)]
+    Bus(#[from] bus::BusError),
 }

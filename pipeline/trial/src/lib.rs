@@ -4,11 +4,13 @@
 //! the logs say to each other and lets agents do what a script says. What it says is what the engine says of the same logs
 //! (tested). On it stand the unit tests of rules ([`check`]), and backtests.
 
+pub mod backtest;
 mod case;
 mod edge;
 mod error;
 mod feed;
 mod found;
+pub mod input;
 mod line;
 pub mod report;
 mod said;

@@ -63,6 +63,8 @@ pub(crate) struct Line {
     ticks: Ticks,
     /// The last entry.
     pub sequence: u64,
+    /// It is read as it was stored: what is appended to it takes no place of its own.
+    as_stored: bool,
     /// Stored time of it; the next one is not stored before.
     pub stored: Time,
     /// Every entry, where somebody wants to read them again.
@@ -72,11 +74,15 @@ pub(crate) struct Line {
 
 impl Line {
     /// The log of `shard` among `shards`, created and empty at `created`.
-    pub fn shard(subjects: &Subjects, created: Time, (shard, shards): (u32, u32)) -> Self {
+    pub fn shard(
+        subjects: &Subjects,
+        (created, as_stored): (Time, bool),
+        (shard, shards): (u32, u32),
+    ) -> Self {
         let subjects = subjects.clone();
         let place = Place { shard, shards, created, subjects, seat: Seat { index: 0, of: 1 } };
         let stage = Stage::Shard(Box::new(Shard::new(place, Time::default())));
-        Self::of(LogId::Shard(shard), stage, created)
+        Self { as_stored, ..Self::of(LogId::Shard(shard), stage, created) }
     }
 
     /// The desk's log.
@@ -92,10 +98,17 @@ impl Line {
             stepper: Stepper::new(log, created),
             ticks: Ticks::new(created, created, QUIET),
             sequence: 0,
+            as_stored: false,
             stored: created,
             kept: None,
             steps: Vec::new(),
         }
+    }
+
+    /// Its owner begins at `time`.
+    pub fn begin(&mut self, time: Time) {
+        (self.stored, self.stepper) = (time, Stepper::new(self.log, time));
+        self.ticks = Ticks::new(time, time, QUIET);
     }
 
     /// When the owner owes it a tick. An empty log has an owner, too.
@@ -111,7 +124,8 @@ impl Line {
         payload: Bytes,
         ended: &mut Vec<Ended>,
     ) -> Result<(), TrialError> {
-        let (sequence, time) = (self.sequence + 1, time.max(self.stored));
+        let sequence = if self.as_stored { self.sequence } else { self.sequence + 1 };
+        let time = time.max(self.stored);
         self.replay(Entry { sequence, time, kind, payload }, ended)
     }
 

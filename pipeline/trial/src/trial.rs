@@ -18,10 +18,14 @@ use serde_json::value::RawValue;
 use stages::log::{DeskKind, Entry, EntryKind, LogId};
 use stages::output::{Counters, Output, Target};
 use stages::settings::Settings;
+use stages::shard::HOLE;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{ShardEvent, Source};
 use std::collections::{BTreeMap, VecDeque};
+
+/// For rules that no desk hears of.
+const NO_DESK: usize = usize::MAX;
 
 /// What a trial is made of.
 #[derive(Clone, Debug)]
@@ -34,12 +38,20 @@ pub struct Setup {
     pub shards: u32,
     /// Whether to keep all entries and outputs, for [`Trial::kept`].
     pub keep: bool,
+    /// Whether shards read a log as it was stored: what the trial itself adds takes no place of its own in it.
+    pub stored: bool,
 }
 
 impl Setup {
     /// One shard, created at `time`.
     pub fn at(time: Time) -> Self {
-        Self { subjects: Subjects::default(), created: (time, time), shards: 1, keep: false }
+        Self {
+            subjects: Subjects::default(),
+            created: (time, time),
+            shards: 1,
+            keep: false,
+            stored: false,
+        }
     }
 }
 
@@ -100,8 +112,8 @@ impl Trial {
 
     /// `desks` of them; each is told of the rules it has in its settings.
     pub fn with_desks(setup: Setup, desks: usize) -> Self {
-        let Setup { subjects, created, shards, keep } = &setup;
-        let line = |shard| Line::shard(subjects, created.0, (shard, *shards));
+        let Setup { subjects, created, shards, keep, stored } = &setup;
+        let line = |shard| Line::shard(subjects, (created.0, *stored), (shard, *shards));
         let mut all: Vec<Line> = (0..*shards).map(line).collect();
         let desk = |_| {
             let line = Line::desk(subjects, created.1, *shards);
@@ -134,6 +146,40 @@ impl Trial {
         }
     }
 
+    /// Shards read logs as they were stored, which stood at `sequence` at `time`; the desks begin `desks`. The settings are
+    /// in force from there on.
+    ///
+    /// # Errors
+    /// They do not fit into a log, or a stage fails.
+    pub fn begin(
+        &mut self,
+        (time, sequence): (Time, u64),
+        desks: Time,
+        settings: &[Settings],
+    ) -> Result<(), TrialError> {
+        for line in &mut self.shards {
+            (line.sequence, line.stored) = (sequence, time);
+        }
+        self.desks.iter_mut().for_each(|desk| desk.line.begin(desks));
+        self.in_force((desks, time), settings)
+    }
+
+    /// Stores what a person or a tool said long before the trial: nothing happened in between.
+    ///
+    /// # Errors
+    /// A stage fails.
+    pub fn say_before(
+        &mut self,
+        time: Time,
+        kind: EntryKind,
+        payload: &Bytes,
+    ) -> Result<(), TrialError> {
+        for desk in 0..self.desks.len() {
+            self.append_desk(desk, time, kind.clone(), payload.clone())?;
+        }
+        self.settle()
+    }
+
     /// Puts settings in force at `time`: at every desk its own, at the shards all rules of all of them.
     ///
     /// # Errors
@@ -141,18 +187,26 @@ impl Trial {
     pub fn settings(&mut self, time: Time, settings: &[Settings]) -> Result<(), TrialError> {
         self.pass(time)?;
         let time = self.heard(time);
+        self.in_force((time, time), settings)
+    }
+
+    fn in_force(
+        &mut self,
+        (desks, shards): (Time, Time),
+        settings: &[Settings],
+    ) -> Result<(), TrialError> {
         for (index, one) in settings.iter().enumerate().take(self.desks.len()) {
             for rule in &one.rules {
-                self.desk_of.insert(rule.name.clone(), index);
+                self.desk_of.entry(rule.name.clone()).or_insert(index);
             }
             for part in parts(one)? {
-                self.append_desk(index, time, EntryKind::Settings, part)?;
+                self.append_desk(index, desks, EntryKind::Settings, part)?;
             }
         }
         let Some(whole) = union(settings) else { return Ok(()) };
         for part in parts(&whole)? {
             for shard in 0..self.shards.len() {
-                self.append_shard(shard, time, EntryKind::Settings, part.clone())?;
+                self.append_shard(shard, shards, EntryKind::Settings, part.clone())?;
             }
         }
         self.settle()
@@ -176,7 +230,11 @@ impl Trial {
     /// # Errors
     /// A stage fails.
     pub fn say(&mut self, time: Time, kind: DeskKind, payload: &Bytes) -> Result<(), TrialError> {
-        self.pass(time)?;
+        if self.setup.stored {
+            self.pass_desks(time)?;
+        } else {
+            self.pass(time)?;
+        }
         let time = self.heard(time);
         for desk in 0..self.desks.len() {
             self.append_desk(desk, time, EntryKind::Desk(kind), payload.clone())?;
@@ -184,23 +242,32 @@ impl Trial {
         self.settle()
     }
 
-    /// An entry of a shard's log as it was stored, without ticks before it that are not in that log.
+    /// Rules that no desk hears of: they are evaluated, and nothing follows.
+    pub fn leave_alone(&mut self, rules: impl IntoIterator<Item = String>) {
+        self.desk_of.extend(rules.into_iter().map(|rule| (rule, NO_DESK)));
+    }
+
+    /// An entry of a shard's log as it was stored, without ticks before it that are not in that log. What the desks owe
+    /// before it is done first, unless nothing at all was stored since: then nobody could.
     ///
     /// # Errors
     /// A stage fails.
     pub fn replay(&mut self, shard: u32, entry: Entry) -> Result<(), TrialError> {
-        let line = &mut self.shards[shard as usize];
+        let stored = self.shards.iter().map(|line| line.stored).max().unwrap_or_default();
+        if entry.time.since(stored) > HOLE {
+            self.deaf_until = Some(entry.time);
+        }
+        self.pass_desks(entry.time)?;
+        let Some(line) = self.shards.get_mut(shard as usize) else { return Ok(()) };
         line.replay(entry, &mut self.ended)?;
         self.post(From::Shard);
         self.settle()
     }
 
     /// Lets the desks and their edges do what is due before `time`; shards get no ticks but those of their own log.
-    ///
-    /// # Errors
-    /// A stage fails.
-    pub fn pass_desks(&mut self, time: Time) -> Result<(), TrialError> {
-        while let Some((at, index)) = self.next_at_desks().filter(|(at, _)| *at < time) {
+    fn pass_desks(&mut self, time: Time) -> Result<(), TrialError> {
+        while let Some((at, index)) = self.next_at_desks().filter(|(at, _)| self.heard(*at) < time)
+        {
             self.wake_desk(index, at)?;
         }
         Ok(())
@@ -375,7 +442,10 @@ impl Trial {
                 let relayed = self.relay(time, &output);
                 let kind = EntryKind::Desk(DeskKind::Transition);
                 let everybody = 0..self.desks.len();
-                for desk in at.map_or(everybody, |desk| desk..desk + 1) {
+                for desk in at.map_or(everybody.clone(), |desk| desk..desk.saturating_add(1)) {
+                    if !everybody.contains(&desk) {
+                        break;
+                    }
                     self.append_desk(desk, time, kind.clone(), relayed.clone())?;
                 }
             }

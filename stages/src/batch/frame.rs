@@ -2,6 +2,7 @@
 
 use super::build::write_table;
 use super::{Kind, MAGIC, VERSION, varint};
+use crate::time::Time;
 
 /// Writes batches of the series it was given, at most one sample of each and none with a time or an id of its own:
 /// they are counted at the log time of the entry.
@@ -58,13 +59,88 @@ impl Frame {
             body.extend_from_slice(&BLOCK_HEAD);
             body.extend_from_slice(&value.to_le_bytes());
         }
-        let mut out = Vec::with_capacity(body.len() + 16);
-        out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
-        varint::put(&mut out, 1);
-        varint::put_bytes(&mut out, &body);
-        out
+        framed(&body)
     }
+}
+
+/// Writes batches of samples that have their own times, of series known beforehand.
+#[derive(Debug)]
+pub struct TimedFrame<'a> {
+    series: &'a [(String, Kind)],
+    /// Numbers of the series when sorted by key, and place of each among them.
+    order: Vec<u32>,
+    rank: Vec<u32>,
+    /// The ranks the table is of, and their series.
+    there: Vec<u32>,
+    table: Vec<u8>,
+    /// Kept for their memory.
+    sorted: Vec<(u32, Time, f64)>,
+    blocks: Vec<u8>,
+}
+
+/// Value as a float, a time in nanoseconds, no id.
+const TIMED: u8 = 7 | 2 << 3;
+
+impl<'a> TimedFrame<'a> {
+    /// A writer for these series, keys as [`crate::series::series_key`] writes them.
+    pub fn new(series: &'a [(String, Kind)]) -> Self {
+        let mut order: Vec<u32> = (0..series.len() as u32).collect();
+        order.sort_by(|one, other| series[*one as usize].cmp(&series[*other as usize]));
+        let mut rank = vec![0; series.len()];
+        for (at, number) in order.iter().enumerate() {
+            rank[*number as usize] = at as u32;
+        }
+        let (there, table, sorted, blocks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { series, order, rank, there, table, sorted, blocks }
+    }
+
+    /// A batch of samples: time, number of the series, value. Values that are not finite are left out.
+    pub fn write(&mut self, samples: &[(Time, u32, f64)]) -> Vec<u8> {
+        self.sorted.clear();
+        let rank = &self.rank;
+        let finite = samples.iter().filter(|(.., value)| value.is_finite());
+        self.sorted
+            .extend(finite.map(|(time, number, value)| (rank[*number as usize], *time, *value)));
+        // Stable: what a series says in one instant stays in order.
+        self.sorted.sort_by_key(|(rank, ..)| *rank);
+        let base = self.sorted.iter().map(|(_, time, _)| *time).min().unwrap_or_default();
+        let of_series = || self.sorted.chunk_by(|one, other| one.0 == other.0);
+        if !of_series().map(|chunk| chunk[0].0).eq(self.there.iter().copied()) {
+            self.there = of_series().map(|chunk| chunk[0].0).collect();
+            let row = |rank: &u32| &self.series[self.order[*rank as usize] as usize];
+            let rows = self.there.iter().map(row);
+            self.table.clear();
+            write_table(&mut self.table, rows.map(|(key, kind)| (key.as_str(), *kind)));
+        }
+        let mut body = Vec::with_capacity(self.table.len() + self.sorted.len() * 14 + 32);
+        varint::put_bytes(&mut body, b"");
+        varint::put(&mut body, 0);
+        varint::put_signed(&mut body, base.0);
+        varint::put_bytes(&mut body, &self.table);
+        for chunk in self.sorted.chunk_by(|one, other| one.0 == other.0) {
+            self.blocks.clear();
+            self.blocks.push(TIMED);
+            varint::put(&mut self.blocks, chunk.len() as u64);
+            let mut last = base.0;
+            for (_, time, value) in chunk {
+                varint::put_signed(&mut self.blocks, time.0.wrapping_sub(last));
+                last = time.0;
+                self.blocks.extend_from_slice(&value.to_le_bytes());
+            }
+            varint::put_bytes(&mut body, &self.blocks);
+        }
+        framed(&body)
+    }
+}
+
+/// The only section of a batch.
+fn framed(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + 16);
+    out.extend_from_slice(&MAGIC);
+    out.push(VERSION);
+    varint::put(&mut out, 1);
+    varint::put_bytes(&mut out, body);
+    out
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(crate) mod varint;
 pub(crate) use build::write_table;
 pub use build::{BatchBuilder, Sample};
 pub use cache::TableCache;
-pub use frame::Frame;
+pub use frame::{Frame, TimedFrame};
 pub use read::{Batch, Block, Row, Section, Table};
 
 /// First bytes of every batch.

@@ -56,6 +56,11 @@ pub(super) enum Ts {
 /// Below these, numbers are seconds, milliseconds, microseconds; else nanoseconds.
 const UNITS: [(f64, i64); 3] = [(1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000)];
 
+/// The moment a number of Unix time means, in whatever unit its size says; none of any other text, or before 1970.
+pub fn time_of(text: &str) -> Option<Time> {
+    Ts::parse(text).and_then(Ts::time).filter(|time| time.0 >= 0)
+}
+
 impl Ts {
     /// A number as JSON writes it; none for any other text.
     pub(super) fn parse(text: &str) -> Option<Self> {

@@ -5,6 +5,7 @@ pub mod json;
 mod plain;
 pub mod refusal;
 
+pub use check::time_of;
 pub use json::{KeyedSample, ParsedSample, each_sample, parse_samples};
 pub use refusal::{Refusal, RefusalReason};
 

@@ -136,8 +136,16 @@ pub const CAUSES: [&str; 17] = [
     "rule_removed",
 ];
 /// What happens to incidents.
-pub const INCIDENTS: [&str; 7] =
-    ["fired", "fired_again", "no_data", "flapping", "resolved", "closed", "acknowledged"];
+pub const INCIDENTS: [&str; 8] = [
+    "fired",
+    "fired_again",
+    "severity_changed",
+    "no_data",
+    "flapping",
+    "resolved",
+    "closed",
+    "acknowledged",
+];
 /// Why nobody is told.
 pub const UNTOLD: [&str; 8] = [
     "inhibited",
@@ -180,7 +188,7 @@ pub const ROLLBACKS: [&str; 14] = [
     "inconclusive",
 ];
 /// What forbids a rollback or ends it.
-pub const FORBIDDEN: [&str; 20] = [
+pub const FORBIDDEN: [&str; 21] = [
     "not_fresh",
     "flapping",
     "silenced",
@@ -201,6 +209,7 @@ pub const FORBIDDEN: [&str; 20] = [
     "unapproved",
     "recovered_first",
     "closed",
+    "severity",
 ];
 
 /// One line of expectations.

@@ -8,7 +8,7 @@ mod series;
 
 pub use events::{Deed, Event, Script};
 pub use expect::{About, Expected, group_text};
-pub use series::{Series, Stretch};
+pub use series::{Series, Stretch, parse_selector};
 
 use crate::fields::{Fields, Said, short};
 use crate::files::{self, Layout};
@@ -203,7 +203,7 @@ fn under_test(
     let fields = expect.iter().flat_map(|(_, rows)| rows).flat_map(|row| &row.fields);
     rules.extend(fields.filter(|(name, _)| *name == "rule").map(|(_, rule)| rule.clone()));
     if named.is_empty() {
-        let of_metric = settings.rules.iter().filter(|rule| metrics.contains(rule.metric.as_str()));
+        let of_metric = settings.rules.iter().filter(|rule| !rule.metrics().is_disjoint(&metrics));
         rules.extend(of_metric.map(|rule| rule.name.clone()));
     }
     let guards = settings.rules.iter().filter(|rule| rules.contains(&rule.name));

@@ -185,7 +185,11 @@ pub(super) fn selector(said: &Said, report: &Report) -> Option<(String, Labels)>
     }
 }
 
-fn parse_selector(text: &str) -> Result<(String, Labels), String> {
+/// Reads `name{label="value"}`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_selector(text: &str) -> Result<(String, Labels), String> {
     let text = text.trim();
     let (name, rest) = text.split_once('{').map_or((text, None), |(name, rest)| (name, Some(rest)));
     let (mut name, mut labels) = (name.trim().to_owned(), Labels::new());
