@@ -65,6 +65,11 @@ pub enum Command {
     /// count as claimed at once and succeeded; what the samples say afterwards is what they said then. "Detected after" is
     /// counted from when the level over 10 s was beyond the threshold.
     Backtest(Box<BacktestOptions>),
+    /// Say why an incident was and who was told, or how a rule stood at a moment
+    ///
+    /// With the evidence, every move and its reason, messages and what became of them, what was not sent and which silence,
+    /// budget or guard stopped it. Recomputed from the log as far back as that is kept, and held against what was recorded.
+    Why(Box<WhyOptions>),
     /// Prove from the logs what was said
     Audit {
         /// What to do.
@@ -348,6 +353,23 @@ pub struct BacktestOptions {
     /// File to write the sweep to as a page with charts.
     #[arg(long, requires = "sweep")]
     pub html: Option<PathBuf>,
+    /// Which bus.
+    #[command(flatten)]
+    pub up: UpOptions,
+}
+
+/// What is asked about.
+#[derive(Args, Debug)]
+pub struct WhyOptions {
+    /// The incident, or the beginning of its id.
+    #[arg(conflicts_with_all = ["rule", "at"])]
+    pub incident: Option<String>,
+    /// A rule, with --at.
+    #[arg(long, requires = "at")]
+    pub rule: Option<String>,
+    /// A moment, like 2026-11-20T16:00:00Z.
+    #[arg(long, requires = "rule")]
+    pub at: Option<String>,
     /// Which bus.
     #[command(flatten)]
     pub up: UpOptions,

@@ -25,6 +25,7 @@ mod shard;
 mod signals;
 mod up;
 mod watch;
+mod why;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Format};
@@ -61,6 +62,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rules { command } => rules::run(command, format).await,
         Command::Plans { command } => plans::run(command, format).await,
         Command::Backtest(options) => backtest::run(*options, format).await,
+        Command::Why(options) => why::run(*options, format).await,
         Command::Audit { command } => audit::run(command, format).await,
         Command::Recover { accept_loss, log, options } => {
             recover::run(&options, (log.as_deref(), accept_loss), format).await

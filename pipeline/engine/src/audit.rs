@@ -4,6 +4,7 @@
 //! walks through `OPS_EVENTS` beside it. It owns nothing and says nothing: it may run while the engine does.
 
 mod replay;
+mod standing;
 
 use crate::anchors::Anchors;
 use crate::error::EngineError;
@@ -21,6 +22,7 @@ use stages::log::LogId;
 use stages::subject::Subjects;
 use stages::time::Time;
 use stages::wire::{CommitRecord, SnapshotRef};
+pub use standing::{Stood, stood};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -96,6 +98,19 @@ pub async fn audit(
     log: LogId,
     progress: Progress<'_>,
 ) -> Result<Audit, EngineError> {
+    audit_until(options, log, Time(i64::MAX), progress).await
+}
+
+/// Audits one log up to what was stored by `until`; a step that goes on behind that is left out.
+///
+/// # Errors
+/// As [`audit`].
+pub async fn audit_until(
+    options: &AuditOptions,
+    log: LogId,
+    until: Time,
+    progress: Progress<'_>,
+) -> Result<Audit, EngineError> {
     let AuditOptions { bus, subjects, since, .. } = options;
     let mut audit = Audit {
         log: log.to_string(),
@@ -108,12 +123,17 @@ pub async fn audit(
         difference: None,
     };
     let records = records(bus, subjects, log).await?;
-    let Some((_, end)) = records.last().cloned() else { return Ok(audit) };
+    let Some((_, mut end)) = records.last().cloned() else { return Ok(audit) };
     let Some(start) = find_start(options, log, &records, &mut audit.unproven).await? else {
         return Ok(audit);
     };
     if let Some(why) = start.why.clone().filter(|_| start.time > *since) {
         audit.unproven.push(Unproven { from: *since, to: start.time, why });
+    }
+    if until < end.time {
+        let beyond = bus.first_at(stream_of(log), until).await?;
+        end.position = end.position.min(beyond).max(start.position);
+        end.time = until;
     }
     (audit.from, audit.to) = (Some((start.time, start.position)), Some((end.time, end.position)));
     let mut said = Spoken::open(options, log, &records, &start, end.position).await?;
@@ -132,7 +152,7 @@ pub async fn audit(
         while let Some(done) = replay.next().await {
             compare(done, &mut said, &mut audit).await?;
         }
-        progress(replay.ended.saturating_sub(start.position), whole);
+        progress(replay.ended.saturating_sub(start.position).min(whole), whole);
     }
     while let Some(done) = replay.last().await {
         compare(done, &mut said, &mut audit).await?;

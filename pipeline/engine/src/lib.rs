@@ -49,7 +49,9 @@ mod whole;
 mod withdraw;
 
 pub use apply::{Applied, InForce, apply_settings, current_settings, wait_in_force};
-pub use audit::{Audit, AuditOptions, Difference, Progress, Unproven, audit};
+pub use audit::{
+    Audit, AuditOptions, Difference, Progress, Stood, Unproven, audit, audit_until, stood,
+};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use health::{Health, LogHealth, TIMING_BOUNDS, Timing, why_stopped};

@@ -15,6 +15,7 @@ mod line;
 pub mod report;
 mod said;
 mod trial;
+pub mod why;
 
 pub use case::{Difference, Missing, Verdict, check};
 pub use edge::Script;

@@ -6,16 +6,19 @@ mod support;
 use bus::layout::Layout;
 use bus::memory::MemoryBus;
 use bus::{SharedBus, Stream};
+use engine::AuditOptions;
 use serde_json::Value;
+use stages::log::LogId;
 use stages::settings::Settings;
 use stages::time::{Span, Time};
-use stages::wire::{AlertEvent, ShardEvent};
+use stages::wire::{AlertEvent, AlertState, Axis, RollbackState, ShardEvent, Transition};
 use std::sync::Arc;
 use support::*;
 use trial::Setup;
 use trial::backtest::retained::Retained;
 use trial::backtest::seen::Seen;
 use trial::backtest::{Backtest, Variant};
+use trial::why::{Records, WhyError, text};
 
 async fn backtest(
     bus: &SharedBus,
@@ -126,4 +129,93 @@ async fn variants_do_not_get_into_each_others_way() {
     }
     assert!(seen[1].incidents.is_empty() && seen[1].pages() == 0);
     assert!(!seen[0].incidents.is_empty() && seen[0].pages() > 0 && seen[0].rollbacks() == 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_tells_an_incident_from_its_beginning_to_its_end() {
+    let (memory, bus) = two_fridays().await;
+    let events = memory.messages(Stream::Events);
+    let fired: Vec<AlertEvent> = events
+        .iter()
+        .filter(|message| message.subject.ends_with(b".fired"))
+        .map(|message| serde_json::from_slice(&message.payload).unwrap())
+        .collect();
+    let id = fired[0].incident.clone().unwrap();
+    let records = Records { bus: bus.clone(), subjects: subjects() };
+    let story = records.incident(&id[..9]).await.unwrap();
+    assert_eq!(story.opened, fired[0]);
+    assert!(matches!(story.ended, Some((_, AlertState::Resolved))));
+    let path: Vec<_> = story.path.iter().map(|moved| moved.to).collect();
+    assert_eq!((path.first(), path.last()), (Some(&Axis::Ok), Some(&Axis::Ok)), "{path:?}");
+    assert!(path.contains(&Axis::Firing));
+    let states: Vec<_> = story.rollback.iter().map(|event| event.state).collect();
+    assert!(
+        states.contains(&RollbackState::Commanded) && states.contains(&RollbackState::Recovered),
+        "{states:?}"
+    );
+    assert!(!story.messages.is_empty() && story.verified.is_some());
+    let said = text::story(&story);
+    for words in [
+        "path",
+        "ok -> firing: breach",
+        "told\n",
+        "oncall@opm.gov fired",
+        "rollback",
+        "DOCKET_RULE recovered",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
+    assert!(matches!(records.incident("nothing").await, Err(WhyError::Unknown(_))));
+    assert!(matches!(records.incident("").await, Err(WhyError::Ambiguous(_, 2))));
+    // Up to its end and no further.
+    let with = audit_options(&bus, story.span().0);
+    let until = story.ended.unwrap().0.plus(Span::from_millis(1));
+    for log in [LogId::Shard(0), LogId::Desk] {
+        let audit = engine::audit_until(&with, log, until, &mut |_, _| {}).await.unwrap();
+        assert!(audit.difference.is_none() && audit.proven > 0, "{audit:#?}");
+        let whole = engine::audit(&with, log, &mut |_, _| {}).await.unwrap();
+        let (to, end) = (audit.to.unwrap(), whole.to.unwrap());
+        assert!(to.0 == until && to.1 <= end.1, "{log}: {until} {to:?} {end:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_stood_at_every_moment_where_it_was_recorded_to_stand() {
+    let (memory, bus) = two_fridays().await;
+    let records = Records { bus: bus.clone(), subjects: subjects() };
+    let moves: Vec<Transition> = live_transitions(&memory)
+        .into_iter()
+        .map(|body| serde_json::from_value(body).unwrap())
+        .collect();
+    for (at, moved) in moves.iter().enumerate() {
+        // Just before the next move, or long after the last.
+        let moment = moves
+            .get(at + 1)
+            .map_or(moved.time.plus(Span::from_secs(1)), |next| Time(next.time.0 - 1));
+        let newest = records.newest_moves("county_api", moment).await.unwrap();
+        assert_eq!(newest.last(), Some(moved));
+        let with = audit_options(&bus, moment);
+        let stood = engine::stood(&with, 0, ("county_api", moment), &mut |_, _| {}).await.unwrap();
+        assert!(stood.unproven.is_empty(), "{stood:#?}");
+        if stood.judged.is_some_and(|judged| judged >= moved.time) {
+            let alert = &stood.alerts[0];
+            assert_eq!((alert.axis, alert.data), (moved.to, moved.data));
+            let said = text::standing(stood.rule.as_ref().unwrap(), &stood.alerts, moment);
+            assert!(said.contains("samples of 1 series"), "{said}");
+        }
+    }
+    let with = audit_options(&bus, Time(i64::MAX));
+    let gone =
+        engine::stood(&with, 0, ("no_such_rule", Time(i64::MAX)), &mut |_, _| {}).await.unwrap();
+    assert!(gone.rule.is_none() && gone.unproven.is_empty());
+}
+
+fn audit_options(bus: &SharedBus, since: Time) -> AuditOptions {
+    AuditOptions {
+        bus: bus.clone(),
+        subjects: subjects(),
+        shards: 1,
+        since,
+        stages: Default::default(),
+    }
 }

@@ -20,12 +20,14 @@ mod said;
 mod samples;
 mod slab;
 mod snapshot;
+mod standing;
 mod views;
 mod watches;
 
 pub use place::{Place, SLICES, slice_of};
 pub use rules::{Edit, edit_of};
 pub use said::{Phase, Said, Turn};
+pub use standing::Standing;
 
 use crate::batch::TableCache;
 use crate::due::{Due, DueQueue};

@@ -67,8 +67,8 @@ impl Replay {
         let mut ended = Vec::new();
         let entry = subjects.log_entry(subject, (sequence, time), payload, &end.skipped);
         self.stepper.push(entry, &mut ended);
-        ended.retain(|step| step.position() <= end.position);
         self.ended = ended.last().map_or(self.ended, Step::position);
+        ended.retain(|step| step.position() <= end.position);
         self.waiting.extend(ended);
         self.feed();
     }
