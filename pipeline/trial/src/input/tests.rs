@@ -15,7 +15,7 @@ fn parse(text: &str) -> Vec<(i64, String, f64)> {
 }
 
 fn flaw(text: &str) -> (Option<(usize, usize)>, String) {
-    let flaw = Samples::parse(text.as_bytes()).err().expect("it is bad");
+    let flaw = Samples::parse(text.as_bytes()).expect_err("it is bad");
     (flaw.place, flaw.message)
 }
 
@@ -60,7 +60,7 @@ fn what_is_wrong_with_a_file_has_its_place() {
     assert_eq!(flaw("a_ms 1\n"), (Some((1, 5)), "a sample without a time".to_owned()));
     let vector = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
     assert_eq!(flaw(vector).1, "a result of type vector");
-    let bytes = Samples::parse(b"ts,name,val\n1,a\xff,1\n").err().expect("it is bad");
+    let bytes = Samples::parse(b"ts,name,val\n1,a\xff,1\n").expect_err("it is bad");
     assert_eq!(bytes.place, Some((2, 1)));
 }
 
