@@ -22,7 +22,7 @@ pub async fn run(options: WhyOptions, format: Format) -> Result<(), Failure> {
     let stages = engine::StagesVersion::default();
     let with = AuditOptions { bus, subjects, shards, since: Time(0), stages };
     match (&options.incident, &options.rule, &options.at) {
-        (Some(id), ..) => incident(&records, with, id, format).await,
+        (Some(id), ..) if !id.is_empty() => incident(&records, with, id, format).await,
         (None, Some(rule), Some(at)) => {
             let at = serde_json::from_value::<Time>(json!(at)).map_err(|_| {
                 let text = format!("{at:?} is no moment: write it like 2026-11-20T16:00:00Z");

@@ -35,6 +35,14 @@ async fn recover(site: &Site, server: &Server, options: &[&str]) -> Output {
     site.command(&args, "data").output().await.unwrap()
 }
 
+/// `ops recover` says why, and what is lost, until that is accepted.
+async fn accept_loss(site: &Site, server: &Server, text: &str) {
+    let looked = recover(site, server, &[]).await;
+    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(looked.status.code() == Some(9) && said.contains(text), "{said}");
+    assert!(recover(site, server, &["--accept-loss"]).await.status.success());
+}
+
 async fn send(running: &Running, value: u32) {
     post(&running.url(), &format!(r#"{{"name":"web_ms","val":{value}}}"#)).await;
 }
@@ -108,10 +116,7 @@ async fn a_deleted_stream_stops_its_logs_and_they_go_on_once_the_loss_is_accepte
     let running = up(&site, &server).await;
     running.until(|health| says(health, "ops recover")).await;
     assert!(running.stop().await.success());
-    let looked = recover(&site, &server, &[]).await;
-    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
-    assert!(looked.status.code() == Some(9) && said.contains("created anew"), "{said}");
-    assert!(recover(&site, &server, &["--accept-loss"]).await.status.success());
+    accept_loss(&site, &server, "created anew").await;
     let running = up(&site, &server).await;
     running.until(caught_up).await;
     let apply = ["rules", "apply", "--nats-url", &server.url];
@@ -137,10 +142,7 @@ async fn nothing_is_said_again_after_all_that_was_said_is_lost() {
     let running = up(&site, &server).await;
     running.until(|health| says(health, "position records are gone")).await;
     assert!(running.stop().await.success());
-    let looked = recover(&site, &server, &[]).await;
-    let said = String::from_utf8_lossy(&looked.stdout).into_owned();
-    assert!(looked.status.code() == Some(9) && said.contains("counts as said"), "{said}");
-    assert!(recover(&site, &server, &["--accept-loss"]).await.status.success());
+    accept_loss(&site, &server, "counts as said").await;
 
     let running = up(&site, &server).await;
     running.until(caught_up).await;

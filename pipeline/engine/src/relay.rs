@@ -154,7 +154,10 @@ impl Relay {
             return Ok(Place { name: source.stream, from: source.sequence + 1 });
         }
         let made = self.bus.state(stream).await?.created;
-        self.say_anew(name, &source, made).await?;
+        // Of the events people hear when their loss is accepted, before anything is relayed again.
+        if matches!(lane, Lane::Outcomes) {
+            self.say_anew(name, &source, made).await?;
+        }
         Ok(Place { name: format!("{name}@{}", made.as_millis()), from: 1 })
     }
 

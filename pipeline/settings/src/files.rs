@@ -68,7 +68,7 @@ pub(crate) fn read(layout: &Layout, path: &Path, report: &Report) -> Option<Node
 /// All rule files below `layout.alerts`, sorted by path.
 pub(crate) fn rule_files(layout: &Layout, report: &Report) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    collect(layout, &layout.alerts, (DEPTH_MAX, report), &mut found);
+    collect(layout, (&layout.alerts, DEPTH_MAX), Wanted::Rules, report, &mut found);
     found.sort();
     if found.len() > FILES_MAX {
         let message = format!("more than {FILES_MAX} rule files");
@@ -84,7 +84,7 @@ pub(crate) fn test_files(layout: &Layout, paths: &[PathBuf], report: &Report) ->
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
-            collect_tests(layout, path, (DEPTH_MAX, report), &mut found);
+            collect(layout, (path, DEPTH_MAX), Wanted::Tests, report, &mut found);
         } else if path.exists() {
             found.push(path.clone());
         } else {
@@ -97,28 +97,20 @@ pub(crate) fn test_files(layout: &Layout, paths: &[PathBuf], report: &Report) ->
     found
 }
 
-fn collect_tests(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Vec<PathBuf>) {
-    let (depth, report) = how;
-    if depth == 0 || found.len() > FILES_MAX {
-        let message = format!("folders nested deeper than {DEPTH_MAX}, or too many files");
-        report.error(&layout.place(folder), Kind::TooComplex, message, "look for a loop of links");
-        return;
-    }
-    for path in entries(layout, folder, report) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(['_', '.']) {
-            continue;
-        }
-        if path.is_dir() {
-            collect_tests(layout, &path, (depth - 1, report), found);
-        } else if name.ends_with(".test.yml") {
-            found.push(path);
-        }
-    }
+/// Which files of a folder are meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Rules,
+    Tests,
 }
 
-fn collect(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Vec<PathBuf>) {
-    let (depth, report) = how;
+fn collect(
+    layout: &Layout,
+    (folder, depth): (&Path, usize),
+    wanted: Wanted,
+    report: &Report,
+    found: &mut Vec<PathBuf>,
+) {
     if depth == 0 || found.len() > FILES_MAX {
         let message = format!("folders nested deeper than {DEPTH_MAX}, or too many files");
         report.error(&layout.place(folder), Kind::TooComplex, message, "look for a loop of links");
@@ -129,15 +121,15 @@ fn collect(layout: &Layout, folder: &Path, how: (usize, &Report), found: &mut Ve
         if name.starts_with(['_', '.']) {
             continue;
         }
-        if path.is_dir() && leads_back(layout, &path, report) {
-            continue;
-        }
         if path.is_dir() {
-            collect(layout, &path, (depth - 1, report), found);
-        } else if name.ends_with(".yaml") {
+            if !leads_back(layout, &path, report) {
+                collect(layout, (&path, depth - 1), wanted, report, found);
+            }
+        } else if name.ends_with(".yaml") && wanted == Wanted::Rules {
             let message = "files ending in .yaml are not read";
             report.warning(&layout.place(&path), Kind::NotRead, message, "rename it to .yml");
-        } else if name.ends_with(".yml") && !name.ends_with(".test.yml") {
+        } else if name.ends_with(".yml") && name.ends_with(".test.yml") == (wanted == Wanted::Tests)
+        {
             found.push(path);
         }
     }
