@@ -229,9 +229,8 @@ impl Committer {
         if let Some(stop) = done.stopped
             && self.stop.is_none()
         {
-            let Outside { register, .. } = &self.outside;
-            register.trouble(format!("log {} {}: {}", done.log, stop.place(), stop.why));
-            register.log(done.log, |health| health.stopped = Some(stop.clone()));
+            let trouble = format!("log {} {}: {}", done.log, stop.place(), stop.why);
+            self.outside.register.trouble(trouble);
             self.stop = Some(stop);
         }
         if let Some(chunks) = done.snapshot.filter(|_| self.stop.is_none()) {

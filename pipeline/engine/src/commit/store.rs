@@ -161,15 +161,18 @@ impl Committer {
     /// Puts on the bus why this log stands still, with the position; a successor that comes to the same place finds it
     /// said. Nobody but `ops shard skip` can let the same stages go on.
     pub(super) async fn say_if_stopped(&mut self) -> Result<(), Lost> {
-        let unsaid =
-            self.stop.as_ref().filter(|stop| self.tenure.record.stopped.as_ref() != Some(*stop));
-        let Some(stop) = unsaid else { return Ok(()) };
+        let Some(stop) = self.stop.clone() else { return Ok(()) };
         let log = self.tenure.log;
-        let text = format!("log {log} {}: {}", stop.place(), stop.why);
-        let place = (self.position.1, self.position.0);
-        let notice = notice(&self.outside.subjects, log, place, LOG_STOPPED, text);
-        let record = self.next_record(self.part());
-        self.store(vec![notice, self.record_message(&record)], record).await
+        if self.tenure.record.stopped.as_ref() != Some(&stop) {
+            let text = format!("log {log} {}: {}", stop.place(), stop.why);
+            let place = (self.position.1, self.position.0);
+            let notice = notice(&self.outside.subjects, log, place, LOG_STOPPED, text);
+            let record = self.next_record(self.part());
+            self.store(vec![notice, self.record_message(&record)], record).await?;
+        }
+        // Not before: whoever reads this may leave the entry out at once, and that goes by the record.
+        self.outside.register.log(log, |health| health.stopped = Some(stop));
+        Ok(())
     }
 
     /// Whether the newest record is ours; if not, somebody took the log or let it go on.
