@@ -3,7 +3,7 @@
 use crate::bar::Bar;
 use crate::cli::{BacktestOptions, Format};
 use crate::exit::{Failure, Kind};
-use crate::{connect, load};
+use crate::{connect, load, moment};
 use bus::SharedBus;
 use bus::accounts::Role;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use stages::time::{Span, Time};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use trial::backtest::compare::compare;
 use trial::backtest::retained::Retained;
 use trial::backtest::seen::Seen;
@@ -32,11 +32,8 @@ pub async fn run(options: BacktestOptions, format: Format) -> Result<(), Failure
     let sweep = sweep.map_err(|why| Failure::new(Kind::Usage, why))?;
     let (loaded, names) = load::load_beside(&options.up, &options.rules)?;
     let tried = of_rules(&loaded.settings, &names);
-    let joined = tried.rules.iter().find(|rule| rule.is_joined());
-    if let (Some(rule), Some(_)) = (joined, &sweep) {
-        let text =
-            format!("rule {} has conditions of its own: a sweep changes rules with one", rule.name);
-        return Err(Failure::new(Kind::Usage, text));
+    if let Some(sweep) = &sweep {
+        sweep.fits(&tried).map_err(|why| Failure::new(Kind::Usage, why))?;
     }
     let began = Instant::now();
     let file = options.input.as_deref();
@@ -77,16 +74,9 @@ impl Source {
 /// The span that was asked for.
 fn span(options: &BacktestOptions) -> Result<(Time, Time), Failure> {
     let usage = |why: String| Failure::new(Kind::Usage, why);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now = Time(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-    let moment = |text: &String| {
-        serde_json::from_value::<Time>(json!(text)).map_err(|_| {
-            usage(format!("{text:?} is no moment: write it like 2026-11-20T16:00:00Z"))
-        })
-    };
-    let to = options.to.as_ref().map(moment).transpose()?.unwrap_or(now);
+    let to = options.to.as_deref().map(moment::read).transpose()?.unwrap_or_else(moment::now);
     let from = match &options.from {
-        Some(from) => moment(from)?,
+        Some(from) => moment::read(from)?,
         None => to.minus(Span::parse(&options.since).map_err(usage)?),
     };
     if from >= to {

@@ -15,6 +15,7 @@ mod health;
 mod http;
 mod keys;
 mod load;
+mod moment;
 mod plans;
 mod ready;
 mod recover;

@@ -3,7 +3,7 @@
 use crate::bar::Bar;
 use crate::cli::{Format, WhyOptions};
 use crate::exit::{Failure, Kind};
-use crate::{connect, load};
+use crate::{connect, load, moment};
 use bus::accounts::Role;
 use engine::{Audit, AuditOptions, Stood};
 use serde_json::json;
@@ -24,11 +24,8 @@ pub async fn run(options: WhyOptions, format: Format) -> Result<(), Failure> {
     match (&options.incident, &options.rule, &options.at) {
         (Some(id), ..) if !id.is_empty() => incident(&records, with, id, format).await,
         (None, Some(rule), Some(at)) => {
-            let at = serde_json::from_value::<Time>(json!(at)).map_err(|_| {
-                let text = format!("{at:?} is no moment: write it like 2026-11-20T16:00:00Z");
-                Failure::new(Kind::Usage, text)
-            })?;
-            moment(&records, with, (rule, at), format).await
+            let at = moment::read(at)?;
+            standing(&records, with, (rule, at), format).await
         }
         _ => {
             let text = "name an incident, or --rule NAME and --at TIME";
@@ -102,7 +99,7 @@ fn agree(audits: &[Audit]) -> Result<(), Failure> {
     }
 }
 
-async fn moment(
+async fn standing(
     records: &Records,
     mut with: AuditOptions,
     (rule, at): (&str, Time),

@@ -118,7 +118,7 @@ pub struct BacktestOptions {
     /// How far back; at most as long as the log is kept.
     #[arg(long, default_value = "7d")]
     pub since: String,
-    /// From when on, like 2026-11-20T16:00:00Z, instead of --since.
+    /// From when on, like 2026-11-20T16:00:00Z or 3d for three days ago, instead of --since.
     #[arg(long)]
     pub from: Option<String>,
     /// Until when [default: now].
@@ -131,7 +131,8 @@ pub struct BacktestOptions {
     /// the folder].
     #[arg(long, num_args = 0..=1)]
     pub compare: Option<Option<PathBuf>>,
-    /// Try a range of values: threshold=500..2000:100. Also share, recover, min_samples, window, for, keep_firing_for.
+    /// Try a range of values: threshold=500..2000:100. Also share, recover, min_samples, window, for, keep_firing_for; of
+    /// several conditions one by its name: "errors / requests threshold=0.01..0.1:0.01".
     #[arg(long)]
     pub sweep: Option<String>,
     /// File to write the sweep to as a page with charts.
@@ -151,7 +152,7 @@ pub struct WhyOptions {
     /// A rule, with --at.
     #[arg(long, requires = "at")]
     pub rule: Option<String>,
-    /// A moment, like 2026-11-20T16:00:00Z.
+    /// A moment, like 2026-11-20T16:00:00Z, or 10m for ten minutes ago, or now.
     #[arg(long, requires = "rule")]
     pub at: Option<String>,
     /// Which bus.

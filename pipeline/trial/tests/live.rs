@@ -9,7 +9,8 @@ use bus::{SharedBus, Stream};
 use engine::AuditOptions;
 use serde_json::Value;
 use stages::log::LogId;
-use stages::settings::Settings;
+use stages::settings::{Mode, Rule, Settings, Stat};
+use stages::term::Term;
 use stages::time::{Span, Time};
 use stages::wire::{AlertEvent, AlertState, Axis, RollbackState, ShardEvent, Transition};
 use std::sync::Arc;
@@ -54,10 +55,14 @@ fn live_transitions(memory: &MemoryBus) -> Vec<Value> {
 
 /// Two Fridays with an engine that is stopped and started between them.
 async fn two_fridays() -> (MemoryBus, SharedBus) {
+    two_fridays_under(&friday()).await
+}
+
+async fn two_fridays_under(settings: &Settings) -> (MemoryBus, SharedBus) {
     let memory = MemoryBus::real_time(Layout::default());
     let bus: SharedBus = Arc::new(memory.clone());
     bus.ensure(1).await.unwrap();
-    engine::apply_settings(&bus, &subjects(), &friday()).await.unwrap();
+    engine::apply_settings(&bus, &subjects(), settings).await.unwrap();
     for process in ["ops-1", "ops-2"] {
         let engine = engine::Engine::start(options(&bus, 1, process)).unwrap();
         owns_all(&engine).await;
@@ -181,33 +186,65 @@ async fn why_tells_an_incident_from_its_beginning_to_its_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rule_stood_at_every_moment_where_it_was_recorded_to_stand() {
-    let (memory, bus) = two_fridays().await;
-    let records = Records { bus: bus.clone(), subjects: subjects() };
-    let moves: Vec<Transition> = live_transitions(&memory)
-        .into_iter()
-        .map(|body| serde_json::from_value(body).unwrap())
-        .collect();
-    for (at, moved) in moves.iter().enumerate() {
-        // Just before the next move, or long after the last.
-        let moment = moves
-            .get(at + 1)
-            .map_or(moved.time.plus(Span::from_secs(1)), |next| Time(next.time.0 - 1));
-        let newest = records.newest_moves("county_api", moment).await.unwrap();
-        assert_eq!(newest.last(), Some(moved));
-        let with = audit_options(&bus, moment);
-        let stood = engine::stood(&with, 0, ("county_api", moment), &mut |_, _| {}).await.unwrap();
-        assert!(stood.unproven.is_empty(), "{stood:#?}");
-        if stood.judged.is_some_and(|judged| judged >= moved.time) {
-            let alert = &stood.alerts[0];
-            assert_eq!((alert.axis, alert.data), (moved.to, moved.data));
-            let said = text::standing(stood.rule.as_ref().unwrap(), &stood.alerts, moment);
-            assert!(said.contains("samples of 1 series"), "{said}");
-        }
+    let (memory, bus) = two_fridays_under(&with_joined()).await;
+    for (rule, shown) in [("county_api", "samples of 1 series"), ("county_joined", "threshold 5,")]
+    {
+        stood_as_recorded(&memory, &bus, rule, shown).await;
     }
     let with = audit_options(&bus, Time(i64::MAX));
     let gone =
         engine::stood(&with, 0, ("no_such_rule", Time(i64::MAX)), &mut |_, _| {}).await.unwrap();
     assert!(gone.rule.is_none() && gone.unproven.is_empty());
+}
+
+/// Friday, and a rule with two conditions.
+fn with_joined() -> Settings {
+    let mut settings = friday();
+    // People wait for the incident of the other rule alone.
+    let mut joined = Rule { action: None, mode: Mode::Shadow, ..rule("county_joined", METRIC) };
+    let term = |stat, threshold| Term {
+        metric: METRIC.to_owned(),
+        per: None,
+        matchers: Vec::new(),
+        stat,
+        compare: joined.compare,
+        threshold,
+        share: None,
+        recover: None,
+        window: joined.window,
+        min_samples: 1,
+        fresh_for: joined.fresh_for,
+        baseline: None,
+    };
+    joined.any_of = vec![vec![term(Stat::Mean, 1000.0), term(Stat::Count, 5.0)]];
+    settings.rules.push(Arc::new(joined));
+    settings
+}
+
+/// `shown` is part of what is told of it at each of them.
+async fn stood_as_recorded(memory: &MemoryBus, bus: &SharedBus, rule: &str, shown: &str) {
+    let records = Records { bus: bus.clone(), subjects: subjects() };
+    let moves = live_transitions(memory).into_iter();
+    let moves = moves.map(|body| serde_json::from_value(body).unwrap());
+    let moves: Vec<Transition> = moves.filter(|moved: &Transition| moved.rule == rule).collect();
+    assert!(moves.iter().any(|moved| moved.to == Axis::Firing), "{moves:#?}");
+    for (at, moved) in moves.iter().enumerate() {
+        // Just before the next move, or long after the last.
+        let moment = moves
+            .get(at + 1)
+            .map_or(moved.time.plus(Span::from_secs(1)), |next| Time(next.time.0 - 1));
+        let newest = records.newest_moves(rule, moment).await.unwrap();
+        assert_eq!(newest.last(), Some(moved));
+        let with = audit_options(bus, moment);
+        let stood = engine::stood(&with, 0, (rule, moment), &mut |_, _| {}).await.unwrap();
+        assert!(stood.unproven.is_empty(), "{stood:#?}");
+        if stood.judged.is_some_and(|judged| judged >= moved.time) {
+            let alert = &stood.alerts[0];
+            assert_eq!((alert.axis, alert.data), (moved.to, moved.data));
+            let said = text::standing(stood.rule.as_ref().unwrap(), &stood.alerts, moment);
+            assert!(said.contains(shown), "{said}");
+        }
+    }
 }
 
 fn audit_options(bus: &SharedBus, since: Time) -> AuditOptions {

@@ -93,7 +93,7 @@ impl Desk {
             let (heard, detail) = self.change_severity(&rule, changed, Span::ZERO);
             let Some((incident, alert)) = self.incident_and_alert(&id) else { continue };
             let facts = facts_of(&rule, &incident, &alert);
-            self.emit(&facts, Some(&id), AlertState::FiredAgain, heard, Some(detail));
+            self.emit(&facts, Some(&id), AlertState::SeverityChanged, heard, Some(detail));
         }
     }
 

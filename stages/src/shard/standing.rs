@@ -6,6 +6,7 @@ use crate::judge;
 use crate::series::Labels;
 use crate::settings::Rule;
 use crate::time::Time;
+use crate::track::Alert;
 use crate::track::axis::State;
 use crate::wire::{Axis, DataFlag, Evidence};
 use serde::Serialize;
@@ -30,11 +31,39 @@ pub struct Standing {
     pub evidence: Evidence,
 }
 
+impl Standing {
+    /// Of one label set.
+    pub(super) fn of(alert: &Alert, text: &str, last: Option<Time>, evidence: Evidence) -> Self {
+        let since = match alert.state {
+            State::Pending { since } | State::Recovering { since, .. } => Some(since),
+            State::PendingGap { gap_since, .. } => Some(gap_since),
+            State::Unknown
+            | State::Ok
+            | State::Firing { .. }
+            | State::Flapping { .. }
+            | State::RecoveringGap { .. } => None,
+        };
+        Self {
+            group: group_labels(text),
+            axis: alert.state.axis(),
+            since,
+            data: alert.data.flag(),
+            flapping: alert.state.is_flapping(),
+            last,
+            evidence,
+        }
+    }
+}
+
 impl Shard {
     /// The rule of this name in force here, and how its alerts stand; `now` lies behind the last step and before the next.
     /// Windows move on to `now`, so nothing but more questions may follow.
     pub fn standing(&mut self, rule: &str, now: Time) -> Option<(Arc<Rule>, Vec<Standing>)> {
         let rule = self.settings.rules.iter().find(|one| one.name == rule)?.clone();
+        if rule.is_joined() {
+            let all = self.standing_of_join(&rule.name, now);
+            return Some((rule, all));
+        }
         let Some(metric) = self.names.get(rule.metric.as_str()) else {
             return Some((rule, Vec::new()));
         };
@@ -47,27 +76,9 @@ impl Shard {
             for id in view.groups.values().copied() {
                 let group = &mut self.groups[id];
                 let reading = group.window.read(now);
-                let alert = &group.alerts[at];
                 let limit = judge::limit(&rule);
                 let evidence = self.speaker.evidence(&reading, group.level.value(), limit, now);
-                let since = match alert.state {
-                    State::Pending { since } | State::Recovering { since, .. } => Some(since),
-                    State::PendingGap { gap_since, .. } => Some(gap_since),
-                    State::Unknown
-                    | State::Ok
-                    | State::Firing { .. }
-                    | State::Flapping { .. }
-                    | State::RecoveringGap { .. } => None,
-                };
-                all.push(Standing {
-                    group: group_labels(&group.text),
-                    axis: alert.state.axis(),
-                    since,
-                    data: alert.data.flag(),
-                    flapping: alert.state.is_flapping(),
-                    last: group.last,
-                    evidence,
-                });
+                all.push(Standing::of(&group.alerts[at], &group.text, group.last, evidence));
             }
         }
         Some((rule, all))

@@ -145,13 +145,6 @@ fn rollback(story: &Story) -> String {
 /// How the alerts of a rule stood, and why none of them fired where none did.
 pub fn standing(rule: &Rule, alerts: &[Standing], at: Time) -> String {
     let mut text = format!("rule {} at {at}\n", rule.name);
-    if rule.is_joined() {
-        // Each of its conditions has windows of its own; what it rested on stands in what was recorded.
-        text.push_str(
-            "  it joins several conditions: what they came to is recorded with its moves\n",
-        );
-        return text;
-    }
     if alerts.is_empty() {
         let _ = writeln!(text, "  no sample of {} had come: nothing to judge", rule.metric);
     }
@@ -162,9 +155,24 @@ pub fn standing(rule: &Rule, alerts: &[Standing], at: Time) -> String {
             format!("{{{}}} ", group_of(&one.group))
         };
         let _ = writeln!(text, "  {group}{}: {}", word(&one.axis), why(rule, one, at));
-        let _ = writeln!(text, "    {}", evidence(&one.evidence, rule.unit_shown()));
+        let _ = writeln!(text, "    {}", evidence(&one.evidence, unit(rule)));
+        for seen in &one.evidence.terms {
+            let value = seen.value.map_or_else(|| "no value".to_owned(), plain);
+            let breach = if seen.breach { "in breach" } else { "no breach" };
+            let (term, limit, count) = (&seen.term, plain(seen.threshold), seen.count);
+            let _ =
+                writeln!(text, "    {term}: {value}, threshold {limit}, {breach}, {count} samples");
+        }
     }
     text
+}
+
+/// Neither the metric's name nor the statistic says what a condition of several is measured in.
+fn unit(rule: &Rule) -> &str {
+    if rule.is_joined() {
+        return rule.unit.as_deref().unwrap_or_default();
+    }
+    rule.unit_shown()
 }
 
 /// Why an alert is where it is.
@@ -185,6 +193,9 @@ fn why(rule: &Rule, one: &Standing, at: Time) -> String {
         (Axis::Recovering, _) => {
             format!("back since {}, must stay so for {}", since(one.since), rule.keep_firing_for)
         }
+        (_, DataFlag::Insufficient) if rule.is_joined() => {
+            "a condition that decides has too few samples, or no value".to_owned()
+        }
         (_, DataFlag::Insufficient) => {
             format!(
                 "{} samples decide nothing, min_samples is {}",
@@ -198,14 +209,13 @@ fn why(rule: &Rule, one: &Standing, at: Time) -> String {
             format!("no sample in the window, no_data is {}", word(&rule.no_data))
         }
         (_, DataFlag::MissingSeries) => "its series is silent while others report".to_owned(),
+        (Axis::Ok | Axis::Unknown, DataFlag::Fresh) if !one.evidence.terms.is_empty() => {
+            "its conditions do not hold together".to_owned()
+        }
         (Axis::Ok | Axis::Unknown, DataFlag::Fresh) => match one.evidence.value {
             Some(value) => {
-                let (value, limit) = (with_unit(value, rule.unit_shown()), one.evidence.threshold);
-                format!(
-                    "{value} is not {} {}",
-                    word(&rule.compare),
-                    with_unit(limit, rule.unit_shown())
-                )
+                let (value, limit) = (with_unit(value, unit(rule)), one.evidence.threshold);
+                format!("{value} is not {} {}", word(&rule.compare), with_unit(limit, unit(rule)))
             }
             None => "the window has no value".to_owned(),
         },

@@ -26,6 +26,7 @@ mod part;
 mod rules;
 mod samples;
 mod save;
+mod standing;
 mod watch;
 
 pub(super) use rules::edit;
