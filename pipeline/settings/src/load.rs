@@ -106,8 +106,13 @@ fn load_rules(
     suspect::look(&rules, &suspicions);
     let hours = rules.iter().filter_map(|placed| placed.hours.as_ref());
     hours.for_each(|said| calendars::find(said, &calendars, &report));
+    let alone: Vec<Said> =
+        rules.iter().filter_map(|placed| only(&placed.notify).cloned()).collect();
     let rules = connect(layout, rules, &plans, (&mut book, &report));
     let fallback_receiver = fallback(layout, &mut book, &report);
+    if let Some(fallback) = &fallback_receiver {
+        alone.iter().for_each(|said| check_alone(said, fallback, &book, &report));
+    }
     // Stand-ins for what is wrong would be suspected too.
     if report.errors() == 0 {
         report.add(suspicions);
@@ -360,4 +365,21 @@ fn fallback(layout: &Layout, book: &mut Book, report: &Report) -> Option<String>
         return None;
     };
     book.resolve(&said, report)
+}
+
+/// The one receiver of a rule that has one.
+fn only(notify: &[Said]) -> Option<&Said> {
+    notify.first().filter(|_| notify.len() == 1)
+}
+
+/// Nobody stands behind the receiver that stands behind all others.
+fn check_alone(said: &Said, fallback: &str, book: &Book, report: &Report) {
+    if book.resolved(said).is_some_and(|name| name == fallback) && book.channels(fallback) == 1 {
+        let message = format!(
+            "{:?} stands in for all others and has one channel: where that fails, nobody is told",
+            short(&said.text)
+        );
+        let remedy = "name a second receiver, or give it a second channel";
+        report.warning(&said.place, Kind::NoFallback, message, remedy);
+    }
 }

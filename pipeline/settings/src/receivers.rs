@@ -71,6 +71,17 @@ impl Book {
         None
     }
 
+    /// The receiver a name or address means, where it is known.
+    pub fn resolved(&self, said: &Said) -> Option<&str> {
+        let named = self.receivers.get_key_value(&said.text).map(|(name, _)| name);
+        named.or_else(|| self.by_address.get(&said.text)).map(String::as_str)
+    }
+
+    /// How many channels a receiver has.
+    pub fn channels(&self, name: &str) -> usize {
+        self.receivers.get(name).map_or(0, |(receiver, _)| receiver.channels.len())
+    }
+
     /// Splits into what decisions need and what stays at the edge.
     pub fn split(self) -> (Vec<Receiver>, Endpoints) {
         let mut endpoints = Endpoints::new();

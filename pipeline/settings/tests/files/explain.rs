@@ -5,6 +5,8 @@ use std::path::Path;
 
 const CALENDARS: &str =
     "calendars:\n  office:\n    zone: Europe/Berlin\n    active: [{days: mon-fri}]\n";
+const RECEIVERS: &str = "fallback: oncall@opm.gov\nreceivers:\n  \
+    pager_duty: {channels: [{kind: pager_duty, key_env: KEY}]}\n";
 
 #[test]
 fn a_rule_is_explained_in_one_paragraph() {
@@ -31,6 +33,7 @@ fn explained(rule: &str) -> String {
     let folder = Folder::new()
         .with("alerts/good.yml", rule)
         .with("config/calendars.yml", CALENDARS)
+        .with("config/receivers.yml", RECEIVERS)
         .with("alerts/site_down.yml", other);
     let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
     let rules = &loaded.settings.rules;

@@ -21,7 +21,7 @@ impl Folder {
             .with("config/roster.yml", "people:\n  oncall@opm.gov: {name: On-call}\n")
             .with(
                 "config/receivers.yml",
-                "fallback: oncall@opm.gov\nreceivers:\n  pager_duty:\n    channels:\n      \
+                "fallback: pager_duty\nreceivers:\n  pager_duty:\n    channels:\n      \
                  - {kind: pager_duty, key_env: KEY}\n",
             )
             .with("deploy/plans/UNDO/plan.yml", "script: undo.sh\nverify: {settle: 1s}\n")

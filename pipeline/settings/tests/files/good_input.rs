@@ -180,7 +180,7 @@ fn names_resolve_to_people_receivers_and_plain_addresses() {
     assert_eq!(loaded.endpoints["x@y.z"], [Endpoint::Email { to: vec!["x@y.z".into()] }]);
     assert_eq!(loaded.endpoints["anna"], [Endpoint::Email { to: vec!["anna@opm.gov".into()] }]);
     let receivers: Vec<&str> = loaded.settings.receivers.iter().map(|r| r.name.as_str()).collect();
-    assert_eq!(receivers, ["anna", "oncall@opm.gov", "pager_duty", "x@y.z"]);
+    assert_eq!(receivers, ["anna", "pager_duty", "x@y.z"]);
 }
 
 #[test]

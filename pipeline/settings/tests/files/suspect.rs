@@ -63,6 +63,84 @@ fn what_depends_on_the_data_is_nobodys_business() {
     }
 }
 
+/// What is said of a rule with these lines for its condition.
+fn said(condition: &str) -> Vec<String> {
+    let rule = GOOD_RULE.replace("metric: county_api_ms\n", "").replace("threshold: 1000\n", "");
+    let rule = rule.replace("window: 3m\n", "");
+    let folder = Folder::new().with("alerts/good.yml", format!("{condition}{rule}"));
+    let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
+    loaded.warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_condition_that_decides_nothing_beside_others_is_pointed_out() {
+    let count = "{metric: calls, stat: count, threshold: 0, compare: \">=\", window: 1m}";
+    let slow = |more: &str| format!("{{metric: api_ms, window: 5m, {more}}}");
+    for (conditions, wanted) in [
+        (
+            vec![slow("threshold: 800"), count.to_owned()],
+            "condition \"calls\" of rule \"good\" is always met",
+        ),
+        (
+            vec![slow("threshold: 800"), slow("stat: above, threshold: 9, share: 1")],
+            "condition \"api_ms\" of rule \"good\" can never be met: a share lies between 0 and 1",
+        ),
+        (
+            vec![slow("threshold: 800"), slow("threshold: 300, compare: \"<\"")],
+            "two conditions of \"api_ms\" are never met at once",
+        ),
+        (
+            vec![slow("threshold: 800"), slow("threshold: 800, compare: \"==\"")],
+            "two conditions of \"api_ms\" are never met at once",
+        ),
+    ] {
+        let found = said(&format!("all: [{}]\n", conditions.join(", ")));
+        assert!(found.len() == 1 && found[0].contains(wanted), "{found:?}");
+    }
+    for fine in [
+        format!("all: [{}, {}]\n", slow("threshold: 800"), slow("threshold: 900, compare: \"<\"")),
+        format!("any: [{}, {}]\n", slow("threshold: 800"), slow("threshold: 300, compare: \"<\"")),
+        format!(
+            "all: [{}, {}]\n",
+            slow("threshold: 800"),
+            slow("stat: max, threshold: 300, compare: \"<\"")
+        ),
+    ] {
+        assert_eq!(said(&fine), Vec::<String>::new(), "{fine}");
+    }
+}
+
+#[test]
+fn a_quotient_of_counts_that_is_always_beyond_is_pointed_out() {
+    let ratio = "metric: errors / requests\nwindow: 5m\nthreshold: 0\n";
+    let found = said(&format!("{ratio}stat: count\ncompare: \"<\"\n"));
+    assert!(
+        found.len() == 1 && found[0].contains("can never fire: the quotient is at least 0"),
+        "{found:?}"
+    );
+    assert_eq!(said(&format!("{ratio}stat: count\n")), Vec::<String>::new());
+    assert_eq!(said(&format!("{ratio}stat: sum\ncompare: \"<\"\n")), Vec::<String>::new());
+}
+
+#[test]
+fn a_receiver_nobody_stands_behind_is_pointed_out() {
+    let found = |notify: &str| -> Vec<String> {
+        let rule = GOOD_RULE.replace("notify: oncall@opm.gov", notify);
+        let folder = Folder::new().with("config/receivers.yml", "fallback: oncall@opm.gov\n");
+        let loaded = folder.with("alerts/good.yml", rule).load();
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        loaded.warnings.iter().map(ToString::to_string).collect()
+    };
+    let warned = found("notify: oncall@opm.gov");
+    assert!(
+        warned.len() == 1 && warned[0].contains("where that fails, nobody is told"),
+        "{warned:?}"
+    );
+    for fine in ["notify: anna@example.org", "notify: [oncall@opm.gov, anna@example.org]"] {
+        assert_eq!(found(fine), Vec::<String>::new(), "{fine}");
+    }
+}
+
 #[test]
 fn two_rules_that_do_the_same_are_pointed_out_at_the_second() {
     let equal = format!("name: other\n{GOOD_RULE}unit: s\nannotations: {{summary: slow}}\n");
