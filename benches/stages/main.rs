@@ -3,19 +3,18 @@
 //! Entries are encoded before the clock starts. What decoding them costs is measured beside it, over the same
 //! bytes, and taken off: the figure is the windows, the judging and the tracking, rollups included.
 
+#[path = "../support/heap.rs"]
+mod heap;
 #[path = "../support/mod.rs"]
 mod support;
 
-mod heap;
-mod machine;
-
 use bytes::Bytes;
-use machine::{Machine, Took};
 use stages::batch::{Batch, TableCache};
 use stages::settings::{Settings, Stat};
 use stages::time::{Span, Time};
 use std::hint::black_box;
 use support::load::{self, SERIES, Values};
+use support::machine::{Machine, Took};
 use support::process::own_cpu;
 use support::spread::median;
 use support::table::{Goal, Table, millions, short};

@@ -7,6 +7,7 @@
 pub mod consumer;
 pub mod fill;
 pub mod load;
+pub mod machine;
 pub mod plain_server;
 pub mod process;
 pub mod spread;

@@ -1,6 +1,6 @@
 //! The dataflow as the engine runs it, fed with steps made by hand.
 
-use crate::support::process::own_cpu;
+use super::process::own_cpu;
 use bytes::Bytes;
 use stages::dataflow::{Dataflow, Done, Feed, LogState, Round};
 use stages::log::{Entry, EntryKind, LogId, STEP, Step};
@@ -10,7 +10,7 @@ use stages::subject::Subjects;
 use stages::time::{Span, Time};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LOG: LogId = LogId::Shard(0);
 /// Rounds fed before their answers are awaited; the engine allows fewer, but answers from another thread.
@@ -43,6 +43,13 @@ impl Took {
     }
 }
 
+/// What one step took, from being handed to the worker until what it says is heard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepTook {
+    pub wall: Duration,
+    pub cpu: Duration,
+}
+
 /// One shard on one worker.
 pub struct Machine {
     dataflow: Dataflow,
@@ -66,8 +73,7 @@ impl Machine {
         let mut machine = Self { dataflow, done, in_flight: 0, round, sequence, now, tally };
         let state = LogState { log: LOG, created: now, now: Time(0), snapshot: None };
         machine.feed(Feed::Adopt(state));
-        let payload = serde_json::to_vec(settings).expect("settings serialise");
-        machine.step(vec![(EntryKind::Settings, payload.into())]);
+        machine.apply(settings, &[]);
         machine.take();
         machine
     }
@@ -80,6 +86,27 @@ impl Machine {
     /// Feeds one step of 100 ms with these batches.
     pub fn batches(&mut self, batches: &[Bytes]) {
         self.step(batches.iter().map(|batch| (EntryKind::Batch, batch.clone())).collect());
+    }
+
+    /// Feeds one step of 100 ms in which a revision arrives, its parts one after the other, and these batches.
+    pub fn apply(&mut self, settings: &Settings, batches: &[Bytes]) {
+        let parts = stages::revision::parts(settings).expect("a bus takes them");
+        let parts = parts.into_iter().map(|part| (EntryKind::Settings, part));
+        let batches = batches.iter().map(|batch| (EntryKind::Batch, batch.clone()));
+        self.step(parts.chain(batches).collect());
+    }
+
+    /// Feeds one step by itself and says what it took.
+    pub fn alone(&mut self, step: impl FnOnce(&mut Self)) -> StepTook {
+        while self.in_flight > 0 {
+            self.hear();
+        }
+        let (began, cpu) = (Instant::now(), own_cpu());
+        step(self);
+        while self.in_flight > 0 {
+            self.hear();
+        }
+        StepTook { wall: began.elapsed(), cpu: own_cpu() - cpu }
     }
 
     /// Asks for a snapshot, as the engine does every ten seconds.
