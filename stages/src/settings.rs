@@ -403,6 +403,17 @@ impl Default for Limits {
     }
 }
 
+impl Settings {
+    /// The rule of this name. They are sorted by it as a rule, and found all the same where they are not.
+    pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {
+        let found = self.rules.binary_search_by(|rule| rule.name.as_str().cmp(name));
+        match found {
+            Ok(at) => self.rules.get(at),
+            Err(_) => self.rules.iter().find(|rule| rule.name == name),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -229,14 +229,14 @@ impl Desk {
         let before = std::mem::replace(&mut self.state.settings, settings.into());
         let named: BTreeSet<&str> =
             self.state.alerts.values().map(|alert| alert.rule.as_str()).collect();
+        let settings = self.state.settings.clone();
+        let there: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
         let gone = before.rules.iter().filter(|rule| {
-            let there = self.state.settings.rules.iter().any(|now| now.name == rule.name);
-            !there && named.contains(rule.name.as_str())
+            !there.contains(rule.name.as_str()) && named.contains(rule.name.as_str())
         });
         let gone: Vec<_> = gone.map(|rule| (rule.name.clone(), rule.clone())).collect();
         self.state.removed.extend(gone);
-        let settings = self.state.settings.clone();
-        self.state.removed.retain(|name, _| !settings.rules.iter().any(|rule| rule.name == *name));
+        self.state.removed.retain(|name, _| !there.contains(name.as_str()));
         self.state.complained.clear();
         self.close_shadows();
         self.severities_changed();

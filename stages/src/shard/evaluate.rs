@@ -23,7 +23,18 @@ impl Shard {
         let mut due = group.window.next_leave();
         let sight = sight(group, view, &glance, now);
         let position = self.speaker.position;
-        for (at, rule) in view.rules.iter().enumerate() {
+        let chosen = &mut self.chosen;
+        let choice = view.calm.as_ref().zip(group.restless.as_ref());
+        let stale = choice.and_then(|(calm, restless)| calm.choose(&sight, restless, chosen));
+        if stale.is_none() && view.calm.is_some() {
+            chosen.clear();
+            chosen.extend(0..view.rules.len() as u32);
+        }
+        due = [due, stale].into_iter().flatten().min();
+        let looks = if view.calm.is_some() { chosen.len() } else { view.rules.len() };
+        for look in 0..looks {
+            let at = if view.calm.is_some() { chosen[look] as usize } else { look };
+            let rule = &view.rules[at];
             let judged = judge::judge(rule, &sight);
             let enough = rule.action.is_some()
                 && judge::enough_to_act(
@@ -44,6 +55,12 @@ impl Shard {
                 self.speaker.moves(&seen, &mut self.moves);
             }
         }
+        if view.calm.is_some() {
+            let restless = group.restless.get_or_insert_default();
+            let alerts = &group.alerts;
+            restless.clear();
+            restless.extend(chosen.iter().filter(|at| !alerts[**at as usize].is_well()));
+        }
         self.counters.evaluations += view.rules.len() as u64;
         self.dues.set(&mut group.due, due, super::Whom::Group(id));
     }
@@ -54,6 +71,7 @@ impl Shard {
         let rule = &self.views[group.view].rules[at];
         let reading = group.window.read(now);
         let alert = &mut group.alerts[at];
+        group.restless = None;
         let before = alert.state.axis();
         alert.happen(event, rule, (now, self.speaker.position), &mut self.moves);
         self.axes.moved(before, alert.state.axis());

@@ -4,6 +4,7 @@
 //! same window, since the same entry: they share one window per group. A *group* is one label set of a view: its
 //! window, its level, and one alert for each rule of the view, in the rules' order.
 
+use super::calm::Calm;
 use super::limit::Told;
 use crate::batch::Kind;
 use crate::due::Due;
@@ -153,8 +154,10 @@ pub(super) struct View {
     pub(super) key: ViewKey,
     /// The matchers of the key, compiled.
     pub(super) filter: Filter,
-    /// Sorted by name.
+    /// Sorted by name; [`View::judge_by`] puts others in their place.
     pub(super) rules: Vec<Arc<Rule>>,
+    /// What all of them take for "well", where there are many.
+    pub(super) calm: Option<Box<Calm>>,
     /// By label text, see [`group_text`].
     pub(super) groups: BTreeMap<Arc<str>, u32>,
     /// When the last sample of any group came, moved on over holes.
@@ -164,7 +167,13 @@ pub(super) struct View {
 impl View {
     pub(super) fn new(key: ViewKey) -> Self {
         let filter = filter(&key.matchers);
-        Self { key, filter, rules: Vec::new(), groups: BTreeMap::new(), last: None }
+        let (rules, groups) = (Vec::new(), BTreeMap::new());
+        Self { key, filter, rules, calm: None, groups, last: None }
+    }
+
+    /// These rules look through it from now on.
+    pub(super) fn judge_by(&mut self, rules: Vec<Arc<Rule>>) {
+        (self.calm, self.rules) = (Calm::of(&rules), rules);
     }
 }
 
@@ -183,6 +192,8 @@ pub(super) struct Group {
     pub(super) level: Level,
     /// One per rule of the view.
     pub(super) alerts: SmallVec<[Alert; 1]>,
+    /// Which of them were not well when they were last looked at; none where that is not known.
+    pub(super) restless: Option<Box<Vec<u32>>>,
     /// When the last sample came, moved on over holes.
     pub(super) last: Option<Time>,
     /// Since when absence can be seen.

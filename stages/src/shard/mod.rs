@@ -6,6 +6,7 @@
 //! batch numbers, log time) is the same on every worker, because every worker reads every step.
 
 mod aside;
+mod calm;
 mod evaluate;
 mod joins;
 mod limit;
@@ -103,8 +104,9 @@ pub struct Shard {
     rollups: Rollups,
     joins: Joins,
     axes: Axes,
-    /// Kept between evaluations for its memory.
+    /// Kept between evaluations for their memory.
     moves: Vec<Moved>,
+    chosen: Vec<u32>,
     /// Kept between messages for its memory.
     key: String,
     counters: Counters,
@@ -176,6 +178,7 @@ impl Shard {
             joins: Joins::default(),
             axes: Axes::default(),
             moves: Vec::new(),
+            chosen: Vec::new(),
             key: String::new(),
             counters: Counters::default(),
         }
@@ -256,6 +259,7 @@ impl Shard {
             group.armed = to;
             group.last = group.last.map(|last| last.plus(hole));
             group.alerts.iter_mut().for_each(|alert| alert.freeze(hole));
+            group.restless = None;
             group.due = Due::default();
             // Panes left unseen: look at everything once.
             self.dues.set(&mut group.due, Some(to), Whom::Group(id));

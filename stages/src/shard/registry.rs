@@ -139,6 +139,7 @@ impl Shard {
             window: Window::new(owner.key.spec, owner.key.from),
             level: Level::default(),
             alerts: SmallVec::from_elem(Alert::default(), owner.rules.len()),
+            restless: None,
             last: None,
             armed: now,
             series: 0,

@@ -208,12 +208,13 @@ impl Shard {
         let mut rules: Vec<Arc<Rule>> = Vec::new();
         for _ in 0..cursor.count(1)? {
             let name = cursor.text()?;
-            let rule = self.settings.rules.iter().find(|rule| rule.name == name);
-            rules.push(Arc::clone(rule.ok_or(BAD)?));
+            rules.push(Arc::clone(self.settings.rule(name).ok_or(BAD)?));
         }
         let key = ViewKey::of(rules.first().ok_or(BAD)?, since, from);
         let count = rules.len();
-        let view = self.views.insert(View { rules, last, ..View::new(key) });
+        let mut view = View { last, ..View::new(key) };
+        view.judge_by(rules);
+        let view = self.views.insert(view);
         self.metrics[metric].views.push(view);
         for _ in 0..cursor.count(4)? {
             let group = load_group(view, count, cursor)?;
@@ -268,7 +269,8 @@ fn load_group(view: u32, rules: usize, cursor: &mut Cursor<'_>) -> Result<Group,
     let alerts = (0..rules).map(|_| Alert::load(cursor)).collect::<Result<_, _>>()?;
     let (window, level) = load_panes(cursor)?;
     let due = Due::unqueued(at);
-    Ok(Group { view, text, window, level, alerts, last, armed, series: 0, due, dirty: false })
+    let (restless, series, dirty) = (None, 0, false);
+    Ok(Group { view, text, window, level, alerts, restless, last, armed, series, due, dirty })
 }
 
 fn save_watching(watching: &Watching, out: &mut Vec<u8>) {

@@ -59,7 +59,7 @@ impl Shard {
     /// The rule of this name in force here, and how its alerts stand; `now` lies behind the last step and before the next.
     /// Windows move on to `now`, so nothing but more questions may follow.
     pub fn standing(&mut self, rule: &str, now: Time) -> Option<(Arc<Rule>, Vec<Standing>)> {
-        let rule = self.settings.rules.iter().find(|one| one.name == rule)?.clone();
+        let rule = self.settings.rule(rule)?.clone();
         if rule.is_joined() {
             let all = self.standing_of_join(&rule.name, now);
             return Some((rule, all));

@@ -66,7 +66,8 @@ impl Shard {
                 self.groups[*group].window.set_threshold(key.spec.threshold);
             }
         }
-        (owner.key, owner.rules) = (key, rules);
+        owner.key = key;
+        owner.judge_by(rules);
     }
 
     fn drop_view(&mut self, view: u32) {
@@ -114,6 +115,7 @@ impl Shard {
                         alert
                     })
                 };
+                group.restless = None;
                 group.alerts = owner.rules.iter().map(&mut alert).collect();
                 group.alerts.iter().for_each(|alert| self.axes.came(alert.state.axis()));
                 groups.push(*id);

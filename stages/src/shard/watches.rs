@@ -51,8 +51,7 @@ impl Shard {
         if known {
             return;
         }
-        let found =
-            self.settings.rules.iter().find(|rule| rule.name == request.rule).map(Arc::clone);
+        let found = self.settings.rule(&request.rule).map(Arc::clone);
         match found {
             Some(rule) if self.place.is_of_shard(&rule.metric) => {
                 if self.place.owns(super::slice_of(&rule.metric)) {

@@ -124,8 +124,7 @@ impl Alert {
     pub fn evaluate(&mut self, evaluation: &Evaluation<'_>, moves: &mut Vec<Moved>) {
         let judged = evaluation.judged;
         // Nearly always: all was well, and is. Nothing of it could be told, or start a clock.
-        if matches!((self.state, self.data), (State::Ok, Data::Fresh))
-            && self.above.is_empty()
+        if self.is_well()
             && matches!((judged.verdict, judged.data), (Verdict::Clear(_), DataFlag::Fresh))
         {
             return;
@@ -175,6 +174,11 @@ impl Alert {
         self.show(evaluation.enough && self.data == Data::Fresh, first, moves);
     }
 
+    /// Whether it is as it nearly always is: all is well, by fresh data, at its one grade.
+    pub fn is_well(&self) -> bool {
+        matches!((self.state, self.data), (State::Ok, Data::Fresh)) && self.above.is_empty()
+    }
+
     /// The desk may have forbidden a rollback because it was shown too little. Once a firing alert has `enough`,
     /// it is shown again: once, until something is said with too little again.
     fn show(&mut self, enough: bool, first: usize, moves: &mut Vec<Moved>) {
@@ -199,7 +203,7 @@ impl Alert {
 
     /// The next instant at which time alone may move it. `judged` is what the last evaluation said.
     pub fn due(&self, rule: &Rule, judged: &Judgement, now: Time) -> Option<Time> {
-        if self.state == State::Ok && self.data == Data::Fresh && self.above.is_empty() {
+        if self.is_well() {
             return judged.due.filter(|due| *due > now);
         }
         let clocks = self.clocks(rule, now, 0);

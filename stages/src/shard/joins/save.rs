@@ -150,7 +150,7 @@ impl Shard {
         let (rule, watched) = match cursor.byte()? {
             0 => {
                 let name = cursor.text()?;
-                let rule = self.settings.rules.iter().find(|rule| rule.name == name);
+                let rule = self.settings.rule(name);
                 (Arc::clone(rule.filter(|rule| rule.is_joined()).ok_or(BAD)?), None)
             }
             _ => {
