@@ -1,10 +1,17 @@
 //! The desk's state machines as tables: every state, every event, what follows. `OPS_BLESS=1` rewrites them.
 
+mod desk_script;
+mod table;
+
+use desk_script::Script;
+use serde_json::Value;
 use stages::desk::incident::{IncidentEvent, IncidentProgress, Over};
 use stages::desk::rollback::{Ending, Happening, RollbackProgress, Withdrawal};
-use stages::time::Time;
+use stages::output::Output;
+use stages::time::{Span, Time};
 use stages::wire::{Forbidden, RollbackState, Verdict, WithdrawKind};
 use std::path::Path;
+use table::Table;
 
 fn golden(name: &str, table: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tables").join(name);
@@ -109,4 +116,119 @@ fn the_table_of_incidents() {
         }
     }
     golden("incident.txt", &table);
+}
+
+/// What happens to an incident, after its flag has come to it: lines of which the last is the one shown.
+const NEWS: [(&str, &[&str]); 14] = [
+    ("fires", &[]),
+    ("fires, flapping", &["+1s flaps county_api severity=warning"]),
+    ("gets worse", &["+1s worse county_api severity=critical level=1580"]),
+    ("has no data for keep_max", &["+1s no_data county_api severity=warning"]),
+    ("is reminded of", &["+1h tick"]),
+    ("recovers", &["+1s recovering county_api severity=warning"]),
+    (
+        "is in breach again",
+        &[
+            "+1s recovering county_api severity=warning",
+            "+1s breach_again county_api severity=warning",
+        ],
+    ),
+    ("is resolved", &["+1s ok county_api severity=warning level=112"]),
+    (
+        "breaches within reopen_within",
+        &["+1s ok county_api severity=warning", "+5m fire county_api severity=warning"],
+    ),
+    (
+        "breaches after reopen_within",
+        &["+1s ok county_api severity=warning", "+20m fire county_api severity=warning"],
+    ),
+    ("its series vanishes", &["+1s vanished county_api severity=warning"]),
+    ("its group is edited away", &["+1s group_gone county_api severity=warning"]),
+    ("its rule is removed", &["+1s gone county_api severity=warning"]),
+    ("a person closes it", &["+1s close anna"]),
+];
+
+/// What people have said about it: settings, what is said before it fires, and what after.
+const FLAGS: [(&str, &str, &[&str], &[&str]); 7] = [
+    ("no flag", "", &[], &[]),
+    ("silenced before", "", &["+1s silence for=10h"], &[]),
+    ("silenced since", "", &[], &["+1s silence for=10h"]),
+    ("acknowledged", "", &[], &["+1s ack anna"]),
+    ("shadow", "shadow", &[], &[]),
+    ("outside hours", "hours=01:00-02:00", &[], &[]),
+    ("over budget", "burst=1 reserve=0", &["+1s fire county_api group=eu severity=warning"], &[]),
+];
+
+/// What becomes of news under a flag: events, who is told, and if nobody, why not.
+fn heard(outputs: &[Output]) -> String {
+    let (mut events, mut told) = (Vec::new(), Vec::new());
+    for output in outputs {
+        let body: Value = serde_json::from_slice(&output.payload).unwrap();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        if output.subject.starts_with("ops.alert.") {
+            let untold = body["untold"].as_str();
+            let untold = untold.map_or(String::new(), |why| format!(", {why}"));
+            let detail = match text("detail") {
+                detail if detail.is_empty() => detail,
+                detail => format!(" ({detail})"),
+            };
+            events.push(format!("{}{detail}{untold}", text("state")));
+        }
+        if output.subject.starts_with("ops.notify.") {
+            told.push(text("reason"));
+        }
+    }
+    let said = events.join("; ");
+    match (said.is_empty(), told.is_empty()) {
+        (true, true) => "-".to_owned(),
+        (true, false) => format!("=> {}", told.join(", ")),
+        (false, true) => said,
+        (false, false) => format!("{said} => {}", told.join(", ")),
+    }
+}
+
+fn told_of(news: &[&str], flag: (&str, &[&str], &[&str])) -> String {
+    let (options, before, after) = flag;
+    let settings = format!(
+        "+0s settings receivers=1 channel=email off grades severity=warning reopen=10m repeat=1h {options}"
+    );
+    let mut script = Script::new();
+    let (mut lines, shadow) = (vec![settings.as_str()], options == "shadow");
+    lines.extend(before);
+    lines.push("+1s fire county_api severity=warning level=700");
+    // What happens to the firing itself is shown before what people say after it.
+    if !news.is_empty() {
+        lines.extend(after);
+        lines.extend(news);
+    }
+    let mut last = Vec::new();
+    for line in lines {
+        let (gap, verb) = line.strip_prefix('+').unwrap().split_once(' ').unwrap();
+        let verb = match shadow && verb.contains(" county_api") {
+            true => format!("{verb} shadow"),
+            false => verb.to_owned(),
+        };
+        let (mut gap, tick) = (Span::parse(gap).unwrap(), Span::from_secs(10));
+        if gap > tick {
+            script.play(Span(gap.0 - tick.0), "pass");
+            gap = tick;
+        }
+        last = script.play(gap, &verb);
+    }
+    heard(&last)
+}
+
+#[test]
+fn the_table_of_who_is_told() {
+    let mut text =
+        "What the desk says of an incident, and after => what a receiver is told.\n".to_owned();
+    for (name, news) in NEWS {
+        let mut table = Table::new(&format!("{name}:"));
+        for (flag, options, before, after) in FLAGS {
+            let cell = told_of(news, (options, before, after));
+            table.row(flag, std::iter::once(cell));
+        }
+        text.push_str(&table.text());
+    }
+    golden("told.txt", &text);
 }

@@ -288,13 +288,8 @@ impl Desk {
         let recovered =
             it.to == Axis::Ok && !matches!(it.cause, Cause::Retired | Cause::RuleRemoved);
         if !recovered {
-            let why = format!("{:?}", it.cause);
-            let why = match it.cause {
-                Cause::Retired => "retired".to_owned(),
-                Cause::RuleRemoved => "rule_removed".to_owned(),
-                _ => why.to_lowercase(),
-            };
-            return self.close(&id, Some(it), why);
+            let why = serde_json::to_value(it.cause).unwrap_or_default();
+            return self.close(&id, Some(it), why.as_str().unwrap_or_default().to_owned());
         }
         let again = self.again();
         self.happen(&id, &Happening::Calm(again), &Word::default());

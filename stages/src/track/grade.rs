@@ -8,7 +8,7 @@
 use super::axis::{self, Clocks, Event, State};
 use super::{Alert, FLAP_FIRINGS, note_firing, recent};
 use crate::judge::{self, Verdict};
-use crate::settings::Rule;
+use crate::settings::{Compare, Rule};
 use crate::time::{Span, Time};
 
 /// A grade above the first.
@@ -73,14 +73,26 @@ impl Alert {
         }
     }
 
-    /// The rule has other grades from now on. The alert keeps its severity where the rule still has it; what it has
-    /// reached by then shows in the next evaluation.
+    /// The rule has other grades from now on. The alert keeps its severity where the rule still has it, else the worst of
+    /// those that ask for no more than it had reached: an edit alone makes nothing better. What it has reached by then
+    /// shows in the next evaluation.
     pub fn regrade(&mut self, before: &Rule, after: &Rule) {
         if before.grades == after.grades {
             return;
         }
-        let severity = before.severity_at(self.grade()).to_owned();
-        let kept = (0..after.grades.len()).find(|at| after.severity_at(*at) == severity);
+        let severity = before.severity_at(self.grade());
+        let reached = judge::limit_at(before, self.grade());
+        let named = (0..after.grades.len()).find(|at| after.severity_at(*at) == severity);
+        let milder = (0..after.grades.len()).rfind(|at| {
+            let bound = judge::limit_at(after, *at);
+            match after.compare {
+                Compare::Greater | Compare::GreaterEqual => bound <= reached,
+                Compare::Less | Compare::LessEqual => bound >= reached,
+                // Such rules have one severity.
+                Compare::Equal | Compare::NotEqual => false,
+            }
+        });
+        let kept = named.or(milder);
         self.above = Box::default();
         self.fit(after);
         if let (Some(opened), Some(kept)) = (self.state.opened(), kept) {
