@@ -1,7 +1,9 @@
 //! Buckets: a value's sign, exponent and first ten bits of the mantissa, as a number.
 
-/// Magnitudes below this count as zero.
+/// Magnitudes below this, and below its bucket, count as zero.
 pub const MAGNITUDE_MIN: f64 = 1e-6;
+/// Where its bucket begins: what is shown by that edge lies in the bucket again.
+const EDGE_MIN: f64 = f64::from_bits((MAGNITUDE_MIN.to_bits() >> 42) << 42);
 /// Magnitudes above this count as this.
 pub const MAGNITUDE_MAX: f64 = 1e12;
 
@@ -21,7 +23,7 @@ impl Bucket {
     #[inline]
     pub fn of(value: f64) -> Self {
         let size = value.abs();
-        if size < MAGNITUDE_MIN {
+        if size < EDGE_MIN {
             return Self(0);
         }
         let bits = size.min(MAGNITUDE_MAX).to_bits() as i64;

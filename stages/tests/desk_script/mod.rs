@@ -5,7 +5,7 @@
 mod revision;
 
 use bytes::Bytes;
-pub use revision::{rule, settings};
+pub use revision::settings;
 use serde_json::{Value, json};
 use stages::desk::Desk;
 use stages::log::{DeskKind, Entry, EntryKind, LogId, Step, Stepper};
