@@ -31,6 +31,7 @@ mod why;
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Format};
 use exit::Failure;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -93,7 +94,10 @@ fn start_log(format: Format) {
     let chosen = tracing_subscriber::EnvFilter::try_from_default_env();
     // The bus says in one line what its client says in several.
     let filter = chosen.unwrap_or_else(|_| "warn,ops=info,async_nats=off".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         Format::Json => log.json().init(),
         Format::Text => log.with_target(false).compact().init(),

@@ -155,7 +155,8 @@ fn shadow(rule: &Value) -> String {
         (0, Some(since), _) => format!("  shadow: would not have fired since {}", day(&since)),
         (0, ..) => "  shadow: would not have fired yet".to_owned(),
         (fired, since, last) => format!(
-            "  shadow: would have fired {fired} times since {}, last at {}",
+            "  shadow: would have fired {fired} {} since {}, last at {}",
+            if fired == 1 { "time" } else { "times" },
             since.as_deref().map_or("-", day),
             last.as_deref().map_or("-", day),
         ),
