@@ -78,6 +78,11 @@ impl Subjects {
         format!("{}.transition.{log}", self.prefix)
     }
 
+    /// What alerts do that the desk judges itself; not relayed, for the desk knows: `ops.transition.desk.judged`.
+    pub fn judged(&self) -> String {
+        format!("{}.transition.desk.judged", self.prefix)
+    }
+
     /// What the desk says to a shard: `ops.request.<shard>`, relayed to its log.
     pub fn request(&self, shard: u32) -> String {
         format!("{}.request.{shard}", self.prefix)

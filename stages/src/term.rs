@@ -5,6 +5,7 @@
 
 use crate::matcher::Matcher;
 use crate::settings::{Compare, Rule, Stat};
+use crate::subject::Subjects;
 use crate::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,18 @@ impl Term {
         std::iter::once(self.metric.as_str()).chain(self.per.as_deref())
     }
 
+    /// Its value, of what is seen of its metric (statistic and samples), of what that is divided by, and of the same
+    /// window earlier.
+    pub(crate) fn value(
+        &self,
+        of: (Option<f64>, u64),
+        per: Option<f64>,
+        earlier: Option<f64>,
+    ) -> Option<f64> {
+        let value = if self.per.is_some() { quotient(numerator(self.stat, of), per) } else { of.0 };
+        if self.baseline.is_some() { quotient(value, earlier) } else { value }
+    }
+
     /// Whether both see the same panes.
     pub fn sees_as(&self, other: &Self) -> bool {
         let counted = |term: &Self| term.share.map(|_| term.threshold);
@@ -91,6 +104,16 @@ impl Rule {
         std::iter::once(self.metric.as_str()).chain(terms).collect()
     }
 
+    /// The shards its metrics lie in.
+    pub fn shards(&self, subjects: &Subjects, shards: u32) -> BTreeSet<u32> {
+        self.metrics().into_iter().map(|metric| subjects.shard_of(metric, shards)).collect()
+    }
+
+    /// Whether it is *apart*: joined, and of metrics in several shards. The desk judges it.
+    pub fn is_apart(&self, subjects: &Subjects, shards: u32) -> bool {
+        self.is_joined() && shards > 1 && self.shards(subjects, shards).len() > 1
+    }
+
     /// The rule that judges one of its terms.
     pub fn of_term(&self, term: &Term) -> Self {
         Self {
@@ -110,4 +133,28 @@ impl Rule {
             ..self.clone()
         }
     }
+}
+
+/// What was not seen at all did not happen: no errors are zero errors, where they are added up.
+fn numerator(stat: Stat, (value, count): (Option<f64>, u64)) -> Option<f64> {
+    match stat {
+        Stat::Sum | Stat::Count | Stat::Rate if count == 0 => Some(0.0),
+        Stat::Sum
+        | Stat::Count
+        | Stat::Rate
+        | Stat::Mean
+        | Stat::Min
+        | Stat::Max
+        | Stat::Last
+        | Stat::Stddev
+        | Stat::Percentile(_)
+        | Stat::Above
+        | Stat::Below => value,
+    }
+}
+
+/// Nothing can be said of a part of nothing.
+fn quotient(value: Option<f64>, per: Option<f64>) -> Option<f64> {
+    let quotient = value? / per.filter(|per| *per != 0.0)?;
+    quotient.is_finite().then_some(quotient)
 }

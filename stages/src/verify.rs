@@ -62,6 +62,17 @@ pub struct Answer {
     pub due: Option<Time>,
 }
 
+impl VerifyRequest {
+    /// The rule that judges for it: a joined one with the request's own number of samples.
+    pub(crate) fn judges(&self, rule: &Rule) -> Rule {
+        let mut rule = Rule { no_data: NoData::Keep, grades: Vec::new(), ..rule.clone() };
+        for term in rule.any_of.iter_mut().flatten() {
+            term.min_samples = self.min_samples;
+        }
+        rule
+    }
+}
+
 impl Watch {
     /// Opens a verification by `rule`.
     pub fn new(request: VerifyRequest, rule: &Rule) -> Self {

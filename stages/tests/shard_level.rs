@@ -60,7 +60,10 @@ fn a_fast_clock_is_one_of_many_to_a_verification() {
     (1..40).for_each(|at| one_second(&mut bench, second(at)));
     let level = bench.events().into_iter().find_map(|event| match event {
         ShardEvent::Verified(verified) => verified.evidence.level,
-        ShardEvent::Transition(_) | ShardEvent::DataGap(_) | ShardEvent::Notice(_) => None,
+        ShardEvent::Transition(_)
+        | ShardEvent::DataGap(_)
+        | ShardEvent::Notice(_)
+        | ShardEvent::Glimpses(_) => None,
     });
     assert_eq!(level, Some(MEAN));
 }

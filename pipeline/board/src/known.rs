@@ -314,6 +314,7 @@ mod tests {
 
     fn moved(second: i64, from: Axis, to: Axis, shadow: bool) -> Transition {
         Transition {
+            at_desk: false,
             schema: 1,
             shard: 0,
             position: 1,

@@ -78,9 +78,11 @@ pub(crate) async fn find(
 pub(crate) fn says(subjects: &Subjects, log: LogId, subject: &[u8]) -> bool {
     match log {
         LogId::Shard(shard) => subject == subjects.transition(shard).as_bytes(),
-        LogId::Desk => !["transition.", "commit.", "own."]
-            .iter()
-            .any(|kind| subject.starts_with(subjects.of(kind).as_bytes())),
+        LogId::Desk => {
+            let others = ["transition.", "commit.", "own."].map(|kind| subjects.of(kind));
+            subject == subjects.judged().as_bytes()
+                || !others.iter().any(|kind| subject.starts_with(kind.as_bytes()))
+        }
     }
 }
 
@@ -118,16 +120,18 @@ mod tests {
             "ops.own.desk",
             "ops.transition.0",
             "ops.request.0",
+            "ops.transition.desk",
+            "ops.transition.desk.judged",
         ])
         .await;
         let found = async |log, behind| {
-            let found = find(&bus, &Subjects::default(), log, behind, 7).await.unwrap();
+            let found = find(&bus, &Subjects::default(), log, behind, 9).await.unwrap();
             found.iter().map(|message| message.sequence).collect::<Vec<_>>()
         };
         assert_eq!(found(LogId::Shard(0), 2).await, [6]);
         assert_eq!(found(LogId::Shard(1), 0).await, [3]);
-        assert_eq!(found(LogId::Desk, 2).await, [4, 7]);
-        assert_eq!(found(LogId::Desk, 7).await, [0_u64; 0]);
+        assert_eq!(found(LogId::Desk, 2).await, [4, 7, 9]);
+        assert_eq!(found(LogId::Desk, 9).await, [0_u64; 0]);
     }
 
     #[tokio::test]

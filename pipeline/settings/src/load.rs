@@ -8,7 +8,7 @@ use crate::fields::{Said, short};
 use crate::files::{self, Layout};
 use crate::forms::is_plain_name;
 use crate::hint::did_you_mean;
-use crate::ops::{self, BusConfig, OpsConfig};
+use crate::ops::{self, OpsConfig};
 use crate::plan;
 use crate::problem::{Kind, Place, Problems, Report};
 use crate::receivers::Book;
@@ -17,7 +17,6 @@ use crate::suspect;
 use crate::yaml::{Node, Value};
 use sha2::{Digest as _, Sha256};
 use stages::settings::{Plan, Rule, Settings};
-use stages::subject::Subjects;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -99,9 +98,6 @@ fn load_rules(
     let calendars = files::read(layout, &layout.config.join("calendars.yml"), &report);
     let calendars = calendars.map(|node| calendars::read(&node, &report)).unwrap_or_default();
     let rules = rules(&report);
-    if let Some((ops, _)) = &ops {
-        check_shards(&rules, &ops.bus, &report);
-    }
     let suspicions = Report::default();
     suspect::look(&rules, &suspicions);
     let hours = rules.iter().filter_map(|placed| placed.hours.as_ref());
@@ -224,29 +220,6 @@ fn read_file(
     let node = defaults.under(folder.unwrap_or(&layout.alerts), node);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     rule::read(&node, &stem, report)
-}
-
-/// A rule over several metrics is judged where the samples of all of them are.
-fn check_shards(rules: &[PlacedRule], bus: &BusConfig, report: &Report) {
-    let subjects = Subjects::new(&bus.prefix);
-    let shard = |metric: &str| subjects.shard_of(metric, bus.shards);
-    for placed in rules.iter().filter(|placed| placed.rule.is_joined()) {
-        let metrics = placed.rule.metrics();
-        let home = shard(&placed.rule.metric);
-        let Some(other) = metrics.into_iter().find(|metric| shard(metric) != home) else {
-            continue;
-        };
-        let message = format!(
-            "{} lies in shard {home} of {}, {} in shard {}: no log has both",
-            short(&placed.rule.metric),
-            bus.shards,
-            short(other),
-            shard(other)
-        );
-        let remedy =
-            "send what belongs together as one metric with a label, or run with bus.shards: 1";
-        report.error(&placed.place, Kind::Conflict, message, remedy);
-    }
 }
 
 /// Checks names and references between rules, plans and receivers; rules sorted by name.

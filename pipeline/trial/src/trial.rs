@@ -183,11 +183,13 @@ impl Trial {
         (desks, shards): (Time, Time),
         settings: &[Settings],
     ) -> Result<(), TrialError> {
+        let revision = settings.first().map(|one| one.revision.clone()).unwrap_or_default();
         for (index, one) in settings.iter().enumerate().take(self.desks.len()) {
             for rule in &one.rules {
                 self.desk_of.entry(rule.name.clone()).or_insert(index);
             }
-            for part in parts(one)? {
+            // Shards work by one revision, and desks know by its name what shards saw under it.
+            for part in parts(&Settings { revision: revision.clone(), ..one.clone() })? {
                 self.append_desk(index, desks, EntryKind::Settings, part)?;
             }
         }

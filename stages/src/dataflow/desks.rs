@@ -77,7 +77,7 @@ impl Desks {
         let outputs = guard(|| desk.step(step)).map_err(|why| Stop::in_step(step, why))?;
         let said = outputs.into_iter().zip(0..).map(|(output, index)| {
             // The desk says things in order; only their place among themselves counts.
-            Said { turn: Turn::at_end(step.ended, index), output }
+            Said { turn: Turn::at_end(step.ended, index), output, glimpses: None }
         });
         part.said.extend(said);
         part.counters = desk.take_counters();

@@ -6,6 +6,7 @@
 use super::{Done, LogDone, Part};
 use crate::log::LogId;
 use crate::output::Counters;
+use crate::shard::in_order;
 use crate::stop::Stop;
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ fn merge(log: LogId, standing: &mut Standing, parts: Vec<Part>) -> LogDone {
         }
         add(&mut counters, part.counters);
     }
-    said.sort_by(|one, other| one.turn.cmp(&other.turn));
+    let said = in_order(said);
     if let (LogId::Shard(_), Some(chunks)) = (log, &mut chunks) {
         // Chunks begin with what they are and which part of it, so their bytes order them.
         chunks.sort();

@@ -22,7 +22,11 @@ const OLD: Span = Span::from_secs(120);
 impl Desk {
     pub(super) fn shard_event(&mut self, event: ShardEvent) {
         match event {
+            // The desk's own words do not come back to it.
+            ShardEvent::Transition(transition) if transition.at_desk => self.count("foreign"),
+            ShardEvent::Transition(transition) if self.is_overtaken(&transition) => {}
             ShardEvent::Transition(transition) => self.transition(&transition),
+            ShardEvent::Glimpses(glimpses) => self.glimpses(*glimpses),
             ShardEvent::Verified(verified) => self.verified(*verified),
             ShardEvent::DataGap(gap) => self.data_gap(&gap),
             ShardEvent::Notice(notice) => {

@@ -8,6 +8,8 @@
 //!                 └── act ── rollback ── verify                                                  (rollbacks.rs)
 //! ```
 //!
+//! Of rules whose metrics lie in several shards no shard sees all: those the desk judges itself ([`apart`]).
+//!
 //! Time passes by entries alone. Due instants (reminders, digests, deadlines) are worked off in time order before
 //! the entry that shows they have come, with `now` set to them.
 //!
@@ -27,6 +29,7 @@
 //! ```
 
 pub mod act;
+pub mod apart;
 pub mod budget;
 pub mod column;
 pub mod dedup;
@@ -99,7 +102,9 @@ impl Desk {
         created: Time,
         chunks: &[Bytes],
     ) -> Result<Self, StageError> {
-        Ok(Self::with(subjects, shards, created, State::load(chunks)?))
+        let mut desk = Self::with(subjects, shards, created, State::load(chunks)?);
+        desk.lay_apart();
+        Ok(desk)
     }
 
     fn with(subjects: Subjects, shards: u32, created: Time, state: State) -> Self {
@@ -156,6 +161,7 @@ impl Desk {
     }
 
     fn freeze_clocks(&mut self, hole: Span) {
+        self.freeze_apart(hole);
         let ids: Vec<String> = self.state.incidents.keys().cloned().collect();
         for id in ids {
             let Some(incident) = self.state.incidents.get_mut(&id) else { continue };
@@ -181,6 +187,7 @@ impl Desk {
             Chore::Forget(id) => self.forget(&id),
             Chore::DigestEnds(name) => self.end_digest(&name),
             Chore::StandingEnds(key) => self.end_standing(&key),
+            Chore::ShardSilent(shard) => self.shard_silent(shard),
         }
     }
 
@@ -215,7 +222,8 @@ impl Desk {
         let position = self.state.position;
         let text = format!("desk entry {position}: this {what} cannot be read: {why}");
         // A person sees at once that an entry was refused; what a machine relays must be looked into.
-        let machine = matches!(what, "relayed entry" | "transition" | "settings" | "outcome");
+        let machine =
+            matches!(what, "relayed entry" | "transition" | "glimpses" | "settings" | "outcome");
         self.notice("entry_refused", what, text, machine);
     }
 
@@ -244,6 +252,7 @@ impl Desk {
         if act::frozen(&self.state) {
             self.withdraw_unclaimed();
         }
+        self.edit_apart(&before);
         self.judge_held();
     }
 }

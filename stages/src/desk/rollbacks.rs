@@ -257,6 +257,9 @@ impl Desk {
             position: self.state.position,
             ..verify::request(rule, &plan, incident, ended)
         };
+        if rule.is_apart(&self.subjects, self.shards) {
+            return self.ask_apart(rule, &request);
+        }
         let shard = self.subjects.shard_of(&rule.metric, self.shards);
         self.out.push(Output::commit(self.subjects.request(shard), &request));
     }

@@ -4,6 +4,7 @@
 //! number exact, so what is restored goes on byte for byte.
 
 use crate::desk::act::Plans;
+use crate::desk::apart::Apart;
 use crate::desk::budget::Budgets;
 use crate::desk::incident::Incident;
 use crate::desk::intake::Memory;
@@ -45,6 +46,8 @@ pub enum Chore {
     DigestEnds(String),
     /// A message that stands by itself has, by its key.
     StandingEnds(String),
+    /// A shard has been silent for long.
+    ShardSilent(u32),
 }
 
 /// An alert as the desk knows it.
@@ -115,6 +118,9 @@ pub struct State {
     pub changes: BTreeMap<String, Changed>,
     /// What is to be done when; entries whose moment has moved are passed over when it comes.
     pub agenda: BTreeSet<(Time, Chore)>,
+    /// Rules the desk judges itself.
+    #[serde(default, skip_serializing_if = "Apart::is_empty")]
+    pub apart: Apart,
 }
 
 impl State {
@@ -139,6 +145,7 @@ impl State {
             freeze: None,
             changes: BTreeMap::new(),
             agenda: BTreeSet::new(),
+            apart: Apart::default(),
         }
     }
 

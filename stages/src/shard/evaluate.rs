@@ -122,6 +122,7 @@ impl Speaker {
             let transition = Transition {
                 schema: SCHEMA,
                 shard: self.shard,
+                at_desk: false,
                 position: self.position,
                 time: now,
                 rule: rule.name.clone(),
@@ -174,7 +175,7 @@ impl Speaker {
 /// Identity of an incident: the first 16 hex digits of SHA-256 over the log's creation time (nanoseconds,
 /// 8 bytes), the rule and the group (each a length of 8 bytes and its text), and the position that opened it
 /// (8 bytes), numbers with the highest byte first.
-pub(super) fn incident(created: Time, rule: &str, group: &str, opened: u64) -> String {
+pub(crate) fn incident(created: Time, rule: &str, group: &str, opened: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(created.0.to_be_bytes());
     for text in [rule, group] {

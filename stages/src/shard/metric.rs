@@ -141,7 +141,7 @@ impl ViewKey {
 }
 
 /// Labels to group by, in the order group texts have them.
-pub(super) fn sorted(group_by: &[String]) -> Vec<String> {
+pub(crate) fn sorted(group_by: &[String]) -> Vec<String> {
     let mut sorted = group_by.to_vec();
     sorted.sort();
     sorted.dedup();
@@ -231,13 +231,13 @@ pub(super) fn group_text(key: &str, group_by: &[String]) -> Box<str> {
 }
 
 /// The labels a group's text stands for.
-pub(super) fn group_labels(text: &str) -> Labels {
+pub(crate) fn group_labels(text: &str) -> Labels {
     let (_, labels) = split_key(text);
     labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The text of labels that came from elsewhere, in the order of `group_by`.
-pub(super) fn text_of(labels: &Labels, group_by: &[String]) -> Box<str> {
+pub(crate) fn text_of(labels: &Labels, group_by: &[String]) -> Box<str> {
     let mut text = String::new();
     for name in group_by {
         text.push('\u{1f}');

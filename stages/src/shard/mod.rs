@@ -25,8 +25,12 @@ mod standing;
 mod views;
 mod watches;
 
+pub(crate) use evaluate::incident;
+pub(crate) use joins::SHOWN_EVERY;
+pub(crate) use metric::{group_labels, sorted, text_of};
 pub use place::{Place, SLICES, slice_of};
 pub use rules::{Edit, edit_of};
+pub(crate) use said::in_order;
 pub use said::{Phase, Said, Turn};
 pub use standing::Standing;
 
@@ -122,6 +126,8 @@ pub(crate) enum Whom {
     Watch(u32),
     /// A group of a joined rule.
     Join(u32),
+    /// Glimpses for the desk.
+    Stand,
 }
 
 /// Alerts by place on the axis.
@@ -270,6 +276,7 @@ impl Shard {
         for id in self.joins.wake(hole, to) {
             self.join_wakes(id, to);
         }
+        self.stand_next(to);
         for (id, watching) in self.watches.iter_mut() {
             watching.watch.freeze(hole);
             watching.due = Due::default();
@@ -313,6 +320,7 @@ impl Shard {
                     }
                 }
                 Whom::Join(id) => self.join_due(id, at),
+                Whom::Stand => self.stand(at),
             }
         }
     }
@@ -340,9 +348,10 @@ impl Shard {
                 self.look(id, now);
             }
         }
-        for id in self.joins.take_touched() {
+        for id in self.joins.take_touched(now) {
             self.evaluate_join(id, now);
         }
+        self.show_edges(now);
     }
 
     /// Tells people something about `about.0`; `about.1` sets it apart from others about the same.

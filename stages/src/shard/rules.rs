@@ -74,6 +74,7 @@ impl Shard {
         // A route may have been refused under other limits.
         self.tables.clear();
         self.settings = Arc::new(settings);
+        self.stand_next(now);
         self.detail_rollups();
     }
 

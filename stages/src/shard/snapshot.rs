@@ -75,6 +75,8 @@ impl Shard {
         for slice in (0..SLICES).filter(|slice| shard.place.owns(*slice)).collect::<Vec<_>>() {
             shard.load_slice(slice, stream(slice as u8)?).map_err(bad)?;
         }
+        shard.show_unknown();
+        shard.stand_next(shard.now());
         shard.detail_rollups();
         Ok(shard)
     }

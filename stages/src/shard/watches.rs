@@ -16,7 +16,7 @@ use crate::wire::{Look, Relayed, SCHEMA, ShardEvent, Verdict, Verified, VerifyRe
 use std::sync::Arc;
 
 /// Verifications of one shard under way; one more is inconclusive at once.
-const WATCHES_MAX: usize = 1_000;
+pub(super) const WATCHES_MAX: usize = 1_000;
 
 /// A verification and where it looks.
 #[derive(Debug)]
@@ -53,6 +53,10 @@ impl Shard {
         }
         let found = self.settings.rule(&request.rule).map(Arc::clone);
         match found {
+            Some(rule) if self.shows(&rule) => {
+                self.show_for(&request, &rule, (entry.sequence, now));
+                self.stand_next(now);
+            }
             Some(rule) if self.place.is_of_shard(&rule.metric) => {
                 if self.place.owns(super::slice_of(&rule.metric)) {
                     self.open_watch(request, &rule, (entry.sequence, now));

@@ -5,9 +5,11 @@
 
 use crate::time::{Span, Time};
 use crate::wire::{Axis, Cause};
+use serde::{Deserialize, Serialize};
 
 /// Where an alert stands. `opened` is the position whose step opened the incident: its identity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Not yet evaluated with enough samples.
     #[default]
@@ -57,7 +59,8 @@ pub enum State {
 }
 
 /// A side of the threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// In breach.
     Breach,

@@ -10,9 +10,10 @@ use super::{Alert, FLAP_FIRINGS, note_firing, recent};
 use crate::judge::{self, Verdict};
 use crate::settings::{Compare, Rule};
 use crate::time::{Span, Time};
+use serde::{Deserialize, Serialize};
 
 /// A grade above the first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rung {
     /// Where it stands.
     pub state: State,

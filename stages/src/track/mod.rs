@@ -15,6 +15,7 @@ use crate::settings::Rule;
 use crate::time::{Span, Time};
 use crate::wire::{Axis, Cause, DataFlag};
 use axis::{Clocks, Event, State};
+use serde::{Deserialize, Serialize};
 
 /// Firings within `flap_window` that make an alert flap.
 pub const FLAP_FIRINGS: usize = 4;
@@ -23,7 +24,7 @@ pub const FLAP_FIRINGS: usize = 4;
 const FLAP_QUIET_PART: i64 = 2;
 
 /// One alert.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// Where it stands.
     pub state: State,
@@ -38,7 +39,8 @@ pub struct Alert {
 }
 
 /// The data flag, and whether people have been told that a firing alert lives on without data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Data {
     /// A sample within `fresh_for` and at least `min_samples`.
     Fresh,

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod commit;
+pub mod glimpse;
 pub mod intent;
 pub mod people;
 pub mod relay;
@@ -13,6 +14,7 @@ pub mod shard_event;
 
 pub use alert::{AlertEvent, AlertState};
 pub use commit::{Anchor, AnchorList, CommitRecord, OwnRecord, SnapshotRef};
+pub use glimpse::{Glimpse, Glimpses, PartSeen};
 pub use intent::{Delivery, DeliveryState, Folded, Intent, Reason};
 pub use people::{Ack, Approve, Change, Close, Freeze, Look, Silence, Unlock};
 pub use relay::{Relayed, Source};

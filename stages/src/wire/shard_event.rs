@@ -2,6 +2,7 @@
 
 use crate::series::Labels;
 use crate::time::{Span, Time};
+use crate::wire::glimpse::Glimpses;
 use crate::wire::rollback::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub enum ShardEvent {
     DataGap(DataGap),
     /// Something people should know about the product itself.
     Notice(Notice),
+    /// What it sees of rules whose metrics lie in several shards.
+    Glimpses(Box<Glimpses>),
 }
 
 /// An alert (rule x group of labels) moved.
@@ -25,11 +28,15 @@ pub enum ShardEvent {
 pub struct Transition {
     /// Version of this shape.
     pub schema: u32,
-    /// Shard it comes from.
+    /// Shard it comes from; of a rule judged at the desk, the shard of its first metric.
     pub shard: u32,
-    /// Position of the step that caused it.
+    /// It was judged at the desk, for its rule's metrics lie in several shards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_desk: bool,
+    /// Position of the step that caused it, in the log in which it was judged.
     pub position: u64,
-    /// Log time of the evaluation: the end of its step or a due instant before it.
+    /// Log time of the evaluation: the end of its step or a due instant before it. At the desk that of the glimpses it was
+    /// judged by.
     pub time: Time,
     /// Rule.
     pub rule: String,
@@ -190,7 +197,8 @@ pub struct Evidence {
     pub panes_filled: u32,
     /// Series that contributed.
     pub series: u32,
-    /// Position of the log when the window began, and of the step evaluated: the log range.
+    /// Position of the log when the window began, and of the step evaluated: the log range. At the desk that of the shard
+    /// that saw it.
     pub log_range: (u64, u64),
     /// What each term saw, of a rule over several metrics or windows; the rest is that of the term that decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -259,7 +267,7 @@ pub struct Notice {
     /// Position of the step that caused it; 0 in what older versions said.
     #[serde(default)]
     pub position: u64,
-    /// What kind: `series_limit`, `source_late`, `source_future`, `settings_refused`, `rule_not_judged`.
+    /// What kind: `series_limit`, `source_late`, `source_future`, `settings_refused`.
     pub kind: String,
     /// What it is about, for instance a metric.
     pub subject: String,

@@ -188,6 +188,7 @@ impl Script {
             _ => DataFlag::Fresh,
         };
         let transition = Transition {
+            at_desk: false,
             schema: 1,
             shard: 0,
             position: self.source,

@@ -157,7 +157,10 @@ impl Bench {
     pub fn notices(&self) -> Vec<(String, String)> {
         let notice = |event| match event {
             ShardEvent::Notice(notice) => Some((notice.kind, notice.subject)),
-            ShardEvent::Transition(_) | ShardEvent::Verified(_) | ShardEvent::DataGap(_) => None,
+            ShardEvent::Transition(_)
+            | ShardEvent::Verified(_)
+            | ShardEvent::DataGap(_)
+            | ShardEvent::Glimpses(_) => None,
         };
         self.events().into_iter().filter_map(notice).collect()
     }
@@ -216,6 +219,7 @@ pub fn line(event: &ShardEvent) -> String {
         }
         ShardEvent::DataGap(gap) => format!("{} data_gap {}", at(gap.to), gap.length),
         ShardEvent::Notice(notice) => format!("{} notice {}", at(notice.time), notice.kind),
+        ShardEvent::Glimpses(seen) => format!("{} glimpses {}", at(seen.time), seen.parts.len()),
     }
 }
 

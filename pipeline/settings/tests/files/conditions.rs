@@ -210,17 +210,13 @@ fn conditions_over_several_metrics_are_checked() {
 }
 
 #[test]
-fn metrics_of_several_shards_are_not_joined() {
+fn metrics_of_several_shards_are_joined() {
     let text = "metric: errors / requests\nthreshold: 0.1\nwindow: 5m\nnotify: oncall@opm.gov\n\
         runbook: https://example.org/fix\n";
-    assert!(rule(text).load().is_ok(), "one shard has all");
-    let several = rule(text).with("config/ops.yml", "bus: {shards: 8}\n");
-    assert_one(&several, "1:1", Kind::Conflict);
-    let labelled = text.replace("errors / requests", "errors / errors.all").replace("0.1", "0.2");
-    let same = (1..100).map(|n| labelled.replace("errors.all", &format!("requests{n}")));
-    let loads =
-        |text: String| rule(text).with("config/ops.yml", "bus: {shards: 8}\n").load().is_ok();
-    assert!(same.into_iter().any(loads), "some lie in one shard by chance");
+    let several = rule(text).with("config/ops.yml", "bus: {shards: 8}\n").load().unwrap();
+    let rule = &several.settings.rules[0];
+    assert!(rule.is_apart(&stages::subject::Subjects::default(), 8), "the desk judges it");
+    assert!(!rule.is_apart(&stages::subject::Subjects::default(), 1));
 }
 
 #[test]

@@ -57,6 +57,17 @@ impl Trial {
         };
         let desk = at.unwrap_or_default();
         match &said {
+            // Nobody but the desks has a use for it, and there is much of it.
+            Said::Shard(ShardEvent::Glimpses(_)) => {
+                let relayed = self.relay(time, &output);
+                let kind = EntryKind::Desk(DeskKind::Transition);
+                for desk in 0..self.desks.len() {
+                    self.append_desk(desk, time, kind.clone(), relayed.clone())?;
+                }
+                return Ok(());
+            }
+            // What a desk judges itself it knows.
+            Said::Shard(_) if matches!(from, From::Desk(_)) => {}
             Said::Shard(_) => {
                 let relayed = self.relay(time, &output);
                 let kind = EntryKind::Desk(DeskKind::Transition);

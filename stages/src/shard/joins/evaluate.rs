@@ -4,7 +4,6 @@ use super::{Join, JoinGroup, Joins, Way};
 use crate::due::Due;
 use crate::joint::{self, Joint};
 use crate::judge::{self, Judgement, Sight};
-use crate::settings::Stat;
 use crate::shard::evaluate::Seen;
 use crate::shard::{Shard, Whom};
 use crate::time::Time;
@@ -55,18 +54,18 @@ impl Joins {
         let (mut glance, mut last, mut due) = (of, of_last, of_due);
         if let Some(per) = way.per {
             let (per, per_last, per_due) = self.glance(per, text, now);
-            glance = Glance { value: quotient(numerator(way.rule.stat, &of), per.value), ..per };
-            last = per_last;
+            (glance, last) = (per, per_last);
             due = [due, per_due].into_iter().flatten().min();
         }
-        if way.baseline.is_some() {
+        let mut earlier = None;
+        if way.term.baseline.is_some() {
             let cell = self.parts[way.of].cells.get(text).map(|id| &self.cells[*id]);
             let history = cell.and_then(|cell| cell.history.as_ref());
-            let earlier =
+            earlier =
                 history.and_then(|history| history.value(way.rule.stat, way.rule.min_samples, now));
-            glance.value = quotient(glance.value, earlier);
             due = [due, history.map(|history| history.turns(now))].into_iter().flatten().min();
         }
+        glance.value = way.term.value((of.value, of.count), glance.value, earlier);
         let part = &self.parts[way.per.unwrap_or(way.of)];
         let sight = Sight {
             now,
@@ -107,36 +106,12 @@ impl Joins {
     }
 }
 
-/// What was not seen at all did not happen: no errors are zero errors, where they are added up.
-fn numerator(stat: Stat, glance: &Glance) -> Option<f64> {
-    match stat {
-        Stat::Sum | Stat::Count | Stat::Rate if glance.count == 0 => Some(0.0),
-        Stat::Sum
-        | Stat::Count
-        | Stat::Rate
-        | Stat::Mean
-        | Stat::Min
-        | Stat::Max
-        | Stat::Last
-        | Stat::Stddev
-        | Stat::Percentile(_)
-        | Stat::Above
-        | Stat::Below => glance.value,
-    }
-}
-
-/// Nothing can be said of a part of nothing.
-fn quotient(value: Option<f64>, per: Option<f64>) -> Option<f64> {
-    let quotient = value? / per.filter(|per| *per != 0.0)?;
-    quotient.is_finite().then_some(quotient)
-}
-
 impl Shard {
     /// Evaluates a group of a joined rule at `now` and says what its alert does.
     pub(in crate::shard) fn evaluate_join(&mut self, id: u32, now: Time) {
         let Some(looks) = self.joins.look(id, now) else { return };
         let join = self.joins.groups[id].join;
-        if self.joins.joins[join].watched.is_some() {
+        if self.joins.joins[join].watched().is_some() {
             return self.look_at_watched(id, &looks, now);
         }
         let (rule, look) = (Arc::clone(&self.joins.joins[join].rule), *looks.decisive());
@@ -259,7 +234,7 @@ impl Shard {
 /// What each term saw, for the evidence.
 pub(super) fn terms_seen(lists: &[Vec<Way>], looks: &Looks) -> Vec<TermSeen> {
     let seen = |(way, look): (&Way, &Look)| TermSeen {
-        term: way.shown.to_string(),
+        term: way.term.shown(),
         value: look.glance.value,
         threshold: judge::limit(&way.rule),
         count: look.glance.count,

@@ -19,9 +19,11 @@
 //!
 //! Tried on paper and left: an operator behind the shards that joins summaries costs every step a round among the
 //! workers, and its due instants (a pane leaving, `for`) would have to flow back. Samples of a metric of another
-//! *shard* are in another log and never come here: such a rule is refused by name ([`rules`]).
+//! *shard* are in another log and never come here: such a rule is *apart*. Its parts are kept in the shards of their
+//! metrics, and the desk judges it by the glimpses they say (`glimpses.rs`).
 
 mod evaluate;
+mod glimpses;
 mod part;
 mod rules;
 mod samples;
@@ -29,6 +31,7 @@ mod save;
 mod standing;
 mod watch;
 
+pub(crate) use glimpses::EVERY as SHOWN_EVERY;
 pub(super) use rules::edit;
 pub(super) use samples::Ways;
 
@@ -36,8 +39,11 @@ use super::SLICES;
 use super::slab::Slab;
 use crate::due::Due;
 use crate::settings::Rule;
+use crate::term::Term;
 use crate::time::{Span, Time};
 use crate::track::Alert;
+use crate::wire::VerifyRequest;
+use glimpses::Shown;
 use part::{Cell, Guest, Part, Visitor};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -64,9 +70,15 @@ pub(super) struct Joins {
     dirty: Vec<u32>,
     /// Groups to look at when the step ends.
     touched: BTreeSet<u32>,
+    /// Cells to glimpse at when the step ends, unless that was done in this second.
+    edges: BTreeSet<u32>,
+    /// All glimpses are due when the step ends.
+    show_all: bool,
+    /// When the shard says next where it stands, as long as it has rules that are apart.
+    stand: Due,
 }
 
-/// One joined rule, or one verification of it.
+/// One joined rule, or one verification of it; of one that is apart what is at home in one slice.
 #[derive(Debug)]
 struct Join {
     rule: Arc<Rule>,
@@ -78,20 +90,28 @@ struct Join {
     lists: Arc<[Vec<Way>]>,
     /// By label text.
     groups: BTreeMap<Arc<str>, u32>,
-    /// A verification has this instead of alerts.
-    watched: Option<Box<Watched>>,
+    purpose: Purpose,
+}
+
+/// What a join is there for.
+#[derive(Debug)]
+enum Purpose {
+    /// The alerts of a rule.
+    Alerts,
+    /// A verification of it.
+    Verdict(Box<Watched>),
+    /// Glimpses for the desk, which judges.
+    Glimpses(Box<Shown>),
 }
 
 /// A term and the parts it reads.
 #[derive(Clone, Debug)]
 struct Way {
+    term: Arc<Term>,
     /// Judges the term.
     rule: Arc<Rule>,
-    /// As it is shown.
-    shown: Arc<str>,
     of: u32,
     per: Option<u32>,
-    baseline: Option<Span>,
 }
 
 /// One label set of a join.
@@ -108,7 +128,30 @@ struct JoinGroup {
 impl Join {
     /// Whether it makes alerts.
     fn alerts(&self) -> bool {
-        self.watched.is_none()
+        matches!(self.purpose, Purpose::Alerts)
+    }
+
+    fn watched(&self) -> Option<&Watched> {
+        match &self.purpose {
+            Purpose::Verdict(watched) => Some(watched),
+            Purpose::Alerts | Purpose::Glimpses(_) => None,
+        }
+    }
+
+    fn shown(&self) -> Option<&Shown> {
+        match &self.purpose {
+            Purpose::Glimpses(shown) => Some(shown),
+            Purpose::Alerts | Purpose::Verdict(_) => None,
+        }
+    }
+
+    /// The verification it is there for.
+    fn request(&self) -> Option<&VerifyRequest> {
+        match &self.purpose {
+            Purpose::Alerts => None,
+            Purpose::Verdict(watched) => Some(&watched.request),
+            Purpose::Glimpses(shown) => shown.request.as_ref(),
+        }
     }
 }
 
@@ -127,10 +170,13 @@ impl Joins {
             cell.last = cell.last.map(|last| last.plus(hole));
         }
         for (_, join) in self.joins.iter_mut() {
-            if let Some(watched) = &mut join.watched {
-                watched.freeze(hole);
+            match &mut join.purpose {
+                Purpose::Alerts => {}
+                Purpose::Verdict(watched) => watched.freeze(hole),
+                Purpose::Glimpses(shown) => shown.freeze(hole),
             }
         }
+        (self.show_all, self.stand) = (true, Due::default());
         let mut all = Vec::new();
         for (id, group) in self.groups.iter_mut() {
             group.armed = to;
@@ -150,11 +196,15 @@ impl Joins {
         }
     }
 
-    /// The groups to look at at the end of a step.
-    pub(super) fn take_touched(&mut self) -> BTreeSet<u32> {
+    /// The groups to look at at the end of a step, at `now`.
+    pub(super) fn take_touched(&mut self, now: Time) -> BTreeSet<u32> {
         for id in std::mem::take(&mut self.dirty) {
             let Some(cell) = self.cells.get_mut(id) else { continue };
             cell.dirty = false;
+            if self.parts[cell.part].glimpsed && cell.shown != Some(now) {
+                cell.unshown = true;
+                self.edges.insert(id);
+            }
             for join in &self.parts[cell.part].joins {
                 self.touched.extend(self.joins[*join].groups.get(&cell.text));
             }

@@ -56,6 +56,10 @@ impl PartKey {
         Span(self.spec.window.0.saturating_add(self.baseline.unwrap_or_default().0))
     }
 
+    pub(super) fn stat(&self) -> Stat {
+        self.spec.stat
+    }
+
     pub(super) fn is_grouped(&self) -> bool {
         !self.group_by.is_empty()
     }
@@ -72,6 +76,8 @@ pub(super) struct Part {
     pub(super) joins: Vec<u32>,
     /// When the last sample of any cell came, moved on over holes.
     pub(super) last: Option<Time>,
+    /// The desk judges by it.
+    pub(super) glimpsed: bool,
 }
 
 /// One label set of a part.
@@ -86,6 +92,10 @@ pub(super) struct Cell {
     /// Series whose samples come here.
     pub(super) series: u32,
     pub(super) dirty: bool,
+    /// When the desk was last shown it.
+    pub(super) shown: Option<Time>,
+    /// There may be something new to show.
+    pub(super) unshown: bool,
 }
 
 /// A metric whose samples are taken for joined rules of one home.
@@ -123,7 +133,8 @@ impl Joins {
             slices.sort_unstable();
         }
         let (filter, joins) = (filter(&key.matchers), Vec::new());
-        let part = Part { key, filter, cells: BTreeMap::new(), joins, last: None };
+        let cells = BTreeMap::new();
+        let part = Part { key, filter, cells, joins, last: None, glimpsed: false };
         let id = self.parts.insert(part);
         guest.parts.push(id);
         id
@@ -160,6 +171,8 @@ impl Joins {
             last: None,
             series: 0,
             dirty: false,
+            shown: None,
+            unshown: true,
         };
         let id = self.cells.insert(cell);
         owner.cells.insert(text, id);
@@ -183,6 +196,7 @@ impl Joins {
             }
         }
         self.dirty.retain(|id| self.cells.get(*id).is_some());
+        self.edges.retain(|id| self.cells.get(*id).is_some());
     }
 
     fn drop_guest(&mut self, place: &(usize, Box<str>)) {

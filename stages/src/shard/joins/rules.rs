@@ -6,7 +6,7 @@
 //! metric is another one: that may be another worker's, or another shard's.
 
 use super::part::PartKey;
-use super::{Join, Way};
+use super::{Join, Purpose, Way};
 use crate::settings::{Rule, Settings};
 use crate::shard::metric::sorted;
 use crate::shard::rules::{Edit, compare};
@@ -24,11 +24,13 @@ impl Shard {
         names: &BTreeSet<&str>,
         (since, now): (u64, Time),
     ) {
-        let wanted = self.wanted_joins(settings, now);
+        let wanted = self.wanted_joins(settings);
         let alerts = self.joins.joins.iter().filter(|(_, join)| join.alerts());
         let old: BTreeMap<String, u32> =
             alerts.map(|(id, join)| (join.rule.name.clone(), id)).collect();
-        if old.is_empty() && wanted.is_empty() {
+        let shows = |rule: &Arc<Rule>| self.shows(rule);
+        let shown = self.joins.joins.iter().any(|(_, join)| join.shown().is_some());
+        if old.is_empty() && wanted.is_empty() && !shown && !settings.rules.iter().any(shows) {
             return;
         }
         let stays = |name: &str, home: &str| {
@@ -47,39 +49,27 @@ impl Shard {
                 Some(id) => self.edit_join(*id, rule, (since, now)),
                 None => {
                     let (home, since) = (slice_of(&rule.metric), (since, None));
-                    let (lists, groups, watched) = (Arc::default(), BTreeMap::new(), None);
-                    let join = Join { rule, home, since, lists, groups, watched };
+                    let (lists, groups, purpose) =
+                        (Arc::default(), BTreeMap::new(), Purpose::Alerts);
+                    let join = Join { rule, home, since, lists, groups, purpose };
                     self.joins.joins.insert(join);
                 }
             }
         }
+        self.apply_glimpses(settings, (since, now));
         self.lay_parts(now);
         self.joins.touched = self.joins.groups.iter().map(|(id, _)| id).collect();
     }
 
-    /// The joined rules at home on this worker. One whose metrics lie in several shards is named, and not judged.
-    fn wanted_joins(&mut self, settings: &Settings, now: Time) -> Vec<Arc<Rule>> {
+    /// The joined rules at home on this worker.
+    fn wanted_joins(&self, settings: &Settings) -> Vec<Arc<Rule>> {
         let here = |rule: &&Arc<Rule>| {
             rule.is_joined()
                 && self.place.owns(slice_of(&rule.metric))
                 && self.place.is_of_shard(&rule.metric)
+                && !self.shows(rule)
         };
-        let (mut wanted, mut apart) = (Vec::new(), Vec::new());
-        for rule in settings.rules.iter().filter(here) {
-            match rule.metrics().into_iter().find(|metric| !self.place.is_of_shard(metric)) {
-                None => wanted.push(Arc::clone(rule)),
-                Some(other) => apart.push((Arc::clone(rule), other.to_owned())),
-            }
-        }
-        for (rule, other) in apart {
-            let text = format!(
-                "rule {} is not judged: {} and {other} lie in different shards ({} of them); \
-                 join metrics of one shard, or run with one",
-                rule.name, rule.metric, self.place.shards
-            );
-            self.notice(now, "rule_not_judged", (&rule.name, ""), text);
-        }
-        wanted
+        settings.rules.iter().filter(here).cloned().collect()
     }
 
     fn edit_join(&mut self, id: u32, rule: Arc<Rule>, (since, now): (u64, Time)) {
@@ -126,36 +116,22 @@ impl Shard {
 
     /// Lays the parts anew for the joins there are: what is read as before stays, series enter what is new.
     pub(super) fn lay_parts(&mut self, now: Time) {
-        self.joins.parts.iter_mut().for_each(|(_, part)| part.joins.clear());
+        for (_, part) in self.joins.parts.iter_mut() {
+            part.joins.clear();
+            part.glimpsed = false;
+        }
         for id in self.joins.ordered() {
-            let join = &self.joins.joins[id];
-            let (rule, home, since) = (Arc::clone(&join.rule), join.home, join.since);
-            let mut lists = Vec::with_capacity(rule.any_of.len());
-            for terms in &rule.any_of {
-                let mut list = Vec::with_capacity(terms.len());
-                for term in terms {
-                    let mut part = |metric: &str| {
-                        let part = self.joins.part(PartKey::of(&rule, term, metric, home, since));
-                        let joins = &mut self.joins.parts[part].joins;
-                        if !joins.contains(&id) {
-                            joins.push(id);
-                        }
-                        part
-                    };
-                    let (of, per) = (part(&term.metric), term.per.as_deref().map(&mut part));
-                    let shown = term.shown().into();
-                    let rule = Arc::new(rule.of_term(term));
-                    list.push(Way { rule, shown, of, per, baseline: term.baseline });
-                }
-                lists.push(list);
+            match self.joins.joins[id].shown() {
+                Some(_) => self.lay_shown(id),
+                None => self.lay_ways(id),
             }
-            self.joins.joins[id].lists = lists.into();
         }
         self.joins.drop_unread();
         self.joins.enter_all(now);
         let cells: Vec<u32> = self.joins.cells.iter().map(|(id, _)| id).collect();
         cells.into_iter().for_each(|cell| self.groups_of_cell(cell, now));
         for id in self.joins.ordered() {
+            self.lay_cells(id, now);
             let join = &self.joins.joins[id];
             // One alert over all series is there before the first of them.
             if join.rule.group_by.is_empty() && join.alerts() {
@@ -165,13 +141,37 @@ impl Shard {
         // Ways of series may lead to what is gone, and not to what is new.
         self.tables.clear();
     }
+
+    fn lay_ways(&mut self, id: u32) {
+        let join = &self.joins.joins[id];
+        let (rule, home, since) = (Arc::clone(&join.rule), join.home, join.since);
+        let mut lists = Vec::with_capacity(rule.any_of.len());
+        for terms in &rule.any_of {
+            let mut list = Vec::with_capacity(terms.len());
+            for term in terms {
+                let mut part = |metric: &str| {
+                    let part = self.joins.part(PartKey::of(&rule, term, metric, home, since));
+                    let joins = &mut self.joins.parts[part].joins;
+                    if !joins.contains(&id) {
+                        joins.push(id);
+                    }
+                    part
+                };
+                let (of, per) = (part(&term.metric), term.per.as_deref().map(&mut part));
+                let (term, rule) = (Arc::new(term.clone()), Arc::new(rule.of_term(term)));
+                list.push(Way { term, rule, of, per });
+            }
+            lists.push(list);
+        }
+        self.joins.joins[id].lists = lists.into();
+    }
 }
 
 impl super::Joins {
     /// All joins: of each home the rules by name, then the verifications by incident.
     pub(super) fn ordered(&self) -> Vec<u32> {
         let name = |join: &Join| {
-            let incident = join.watched.as_ref().map(|watched| watched.request.incident.clone());
+            let incident = join.request().map(|request| request.incident.clone());
             (join.home, incident, join.rule.name.clone())
         };
         let mut all: Vec<_> = self.joins.iter().map(|(id, join)| (name(join), id)).collect();

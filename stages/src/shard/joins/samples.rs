@@ -164,6 +164,7 @@ impl Shard {
         }
         self.joins.cells.remove(id);
         self.joins.dirty.retain(|other| *other != id);
+        self.joins.edges.remove(&id);
         let part = &mut self.joins.parts[part];
         part.cells.remove(&text);
         for join in part.joins.clone() {

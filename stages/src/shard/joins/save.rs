@@ -1,8 +1,9 @@
 //! The joined rules of a slice as part of its snapshot: a snapshot without them, as older ones are, has none.
 
+use super::glimpses::Shown;
 use super::part::{Part, Visitor};
 use super::watch::Watched;
-use super::{Join, JoinGroup, Joins};
+use super::{Join, JoinGroup, Joins, Purpose};
 use crate::batch::varint::{Cursor, put, put_bytes, put_signed};
 use crate::batch::{BatchError, Kind};
 use crate::due::Due;
@@ -43,13 +44,18 @@ impl Joins {
     }
 
     fn save_join(&self, join: &Join, out: &mut Vec<u8>) {
-        match &join.watched {
-            Some(watched) => {
+        match &join.purpose {
+            Purpose::Verdict(watched) => {
                 out.push(1);
                 put_bytes(out, &json(&**watched));
                 put_bytes(out, &json(&*join.rule));
             }
-            None => {
+            Purpose::Glimpses(shown) => {
+                out.push(2);
+                put_bytes(out, &json(&shown.request));
+                put_bytes(out, &json(&*join.rule));
+            }
+            Purpose::Alerts => {
                 out.push(0);
                 put_bytes(out, join.rule.name.as_bytes());
             }
@@ -77,6 +83,10 @@ impl Joins {
             if let Some(history) = &cell.history {
                 history.save(out);
             }
+            if part.glimpsed {
+                save_time(cell.shown, out);
+                out.push(u8::from(cell.unshown));
+            }
         }
     }
 
@@ -89,8 +99,11 @@ impl Joins {
     /// The parts these joins read, each once, in the order they name them.
     fn parts_of(&self, joins: &[u32]) -> Vec<u32> {
         let mut parts = Vec::new();
-        for way in joins.iter().flat_map(|id| self.joins[*id].lists.iter().flatten()) {
-            for part in std::iter::once(way.of).chain(way.per) {
+        for join in joins.iter().map(|id| &self.joins[*id]) {
+            let ways = join.lists.iter().flatten();
+            let read = ways.flat_map(|way| std::iter::once(way.of).chain(way.per));
+            let shown = join.shown().into_iter().flat_map(|shown| &shown.places);
+            for part in read.chain(shown.map(|place| place.part)) {
                 if !parts.contains(&part) {
                     parts.push(part);
                 }
@@ -147,22 +160,26 @@ impl Shard {
         cursor: &mut Cursor<'_>,
         groups: &mut Vec<(u32, Arc<str>, JoinGroup)>,
     ) -> Result<(), BatchError> {
-        let (rule, watched) = match cursor.byte()? {
+        let (rule, purpose) = match cursor.byte()? {
             0 => {
                 let name = cursor.text()?;
                 let rule = self.settings.rule(name);
-                (Arc::clone(rule.filter(|rule| rule.is_joined()).ok_or(BAD)?), None)
+                let rule = rule.filter(|rule| rule.is_joined()).ok_or(BAD)?;
+                (Arc::clone(rule), Purpose::Alerts)
             }
-            _ => {
-                let watched = from_json::<Watched>(cursor.bytes()?)?;
-                let rule = from_json::<Rule>(cursor.bytes()?)?;
-                crate::shard::rules::check_terms(&rule).map_err(|_| BAD)?;
-                (Arc::new(rule), Some(Box::new(watched)))
+            1 => {
+                let watched = Box::new(from_json::<Watched>(cursor.bytes()?)?);
+                (load_rule(cursor)?, Purpose::Verdict(watched))
             }
+            2 => {
+                let shown = Box::new(Shown::new(from_json(cursor.bytes()?)?));
+                (load_rule(cursor)?, Purpose::Glimpses(shown))
+            }
+            _ => return Err(BAD),
         };
         let since = (cursor.unsigned()?, load_time(cursor)?);
         let lists = Arc::default();
-        let join = Join { rule, home, since, lists, groups: BTreeMap::new(), watched };
+        let join = Join { rule, home, since, lists, groups: BTreeMap::new(), purpose };
         let join = self.joins.joins.insert(join);
         for _ in 0..cursor.count(4)? {
             let text: Arc<str> = cursor.text()?.into();
@@ -176,7 +193,7 @@ impl Shard {
 
     fn load_part(&mut self, part: u32, cursor: &mut Cursor<'_>) -> Result<(), BatchError> {
         self.joins.parts[part].last = load_time(cursor)?;
-        let now = self.now();
+        let (now, glimpsed) = (self.now(), self.joins.parts[part].glimpsed);
         for _ in 0..cursor.count(4)? {
             let text = cursor.text()?.to_owned();
             let id = self.joins.cell(part, &text, now);
@@ -189,6 +206,9 @@ impl Shard {
             cell.window = window;
             if let Some(history) = &mut cell.history {
                 history.load(cursor)?;
+            }
+            if glimpsed {
+                (cell.shown, cell.unshown) = (load_time(cursor)?, cursor.byte()? != 0);
             }
         }
         Ok(())
@@ -205,4 +225,10 @@ impl Shard {
         self.joins.joins[join].groups.insert(text, id);
         self.dues.set(&mut self.joins.groups[id].due, at, Whom::Join(id));
     }
+}
+
+fn load_rule(cursor: &mut Cursor<'_>) -> Result<Arc<Rule>, BatchError> {
+    let rule = from_json::<Rule>(cursor.bytes()?)?;
+    crate::shard::rules::check_terms(&rule).map_err(|_| BAD)?;
+    Ok(Arc::new(rule))
 }

@@ -2,9 +2,9 @@
 //! verdict.
 
 use super::evaluate::{Looks, terms_seen};
-use super::{Join, Joins};
+use super::{Join, Joins, Purpose};
 use crate::judge;
-use crate::settings::{NoData, Rule};
+use crate::settings::Rule;
 use crate::shard::metric::{sorted, text_of};
 use crate::shard::{Shard, Whom};
 use crate::time::{Span, Time};
@@ -32,8 +32,7 @@ impl Watched {
 impl Joins {
     /// Verifications under way.
     pub(in crate::shard) fn watches(&self) -> impl Iterator<Item = &VerifyRequest> {
-        let watched = self.joins.iter().filter_map(|(_, join)| join.watched.as_ref());
-        watched.map(|watched| &watched.request)
+        self.joins.iter().filter_map(|(_, join)| join.request())
     }
 }
 
@@ -46,15 +45,12 @@ impl Shard {
         (position, now): (u64, Time),
     ) {
         let text: Arc<str> = text_of(&request.group, &sorted(&rule.group_by)).into();
-        let mut rule = Rule { no_data: NoData::Keep, grades: Vec::new(), ..rule.clone() };
-        for term in rule.any_of.iter_mut().flatten() {
-            term.min_samples = request.min_samples;
-        }
+        let rule = request.judges(rule);
         let since = (position, Some(request.from));
         let home = crate::shard::slice_of(&rule.metric);
-        let watched = Some(Box::new(Watched { request, state: State::default() }));
+        let purpose = Purpose::Verdict(Box::new(Watched { request, state: State::default() }));
         let (rule, lists, groups) = (Arc::new(rule), Arc::default(), BTreeMap::new());
-        let join = self.joins.joins.insert(Join { rule, home, since, lists, groups, watched });
+        let join = self.joins.joins.insert(Join { rule, home, since, lists, groups, purpose });
         self.lay_parts(now);
         self.join_group(join, &text, now);
     }
@@ -62,7 +58,7 @@ impl Shard {
     /// Looks at a verification at `now`; one that has its verdict says so and ends.
     pub(super) fn look_at_watched(&mut self, id: u32, looks: &Looks, now: Time) {
         let join = self.joins.groups[id].join;
-        let Some(watched) = &mut self.joins.joins[join].watched else { return };
+        let Purpose::Verdict(watched) = &mut self.joins.joins[join].purpose else { return };
         let judged = &looks.joint.judged;
         let (verdict, due) = progress(&watched.request, &mut watched.state, judged, now);
         match verdict {
@@ -75,9 +71,7 @@ impl Shard {
         let group = &self.joins.groups[id];
         let (at, text) = (group.join, Arc::clone(&group.text));
         let join = &self.joins.joins[at];
-        let Some(request) = join.watched.as_ref().map(|watched| watched.request.clone()) else {
-            return;
-        };
+        let Some(request) = join.request().cloned() else { return };
         let lists = Arc::clone(&join.lists);
         let way = &lists[looks.joint.decisive.0][looks.joint.decisive.1];
         let reading = self.joins.read(way, &text, looks.decisive(), now);
