@@ -44,7 +44,7 @@ async fn incident(
     let (from, until) = story.span();
     with.since = from;
     let mut audits = Vec::new();
-    for log in story.shard().map(LogId::Shard).into_iter().chain([LogId::Desk]) {
+    for log in story.logs(with.shards) {
         let mut bar = Bar::new(format!("recomputing log {log}"), "entries");
         let mut progress = |done, whole| bar.show(done, whole, done);
         // What followed in the same breath belongs to it.
@@ -110,12 +110,16 @@ async fn standing(
     let current = engine::current_settings(&with.bus, &with.subjects).await;
     let current = current.map_err(connect::engine_failed)?.map(|(_, settings)| settings);
     let known = current.and_then(|settings| {
-        settings.rules.iter().find(|one| one.name == rule).map(|rule| rule.metric.clone())
+        let rule = settings.rules.iter().find(|one| one.name == rule)?;
+        let apart = rule.is_apart(&with.subjects, with.shards);
+        let shard = with.subjects.shard_of(&rule.metric, with.shards);
+        Some(if apart { LogId::Desk } else { LogId::Shard(shard) })
     });
     // A rule that is gone is looked for where it spoke last.
-    let shard = match (known, recorded.last()) {
-        (Some(metric), _) => with.subjects.shard_of(&metric, with.shards),
-        (None, Some(moved)) => moved.shard,
+    let log = match (known, recorded.last()) {
+        (Some(log), _) => log,
+        (None, Some(moved)) if moved.at_desk => LogId::Desk,
+        (None, Some(moved)) => LogId::Shard(moved.shard),
         (None, None) => {
             let text = format!(
                 "no rule {rule:?} is in force, and none of the name is recorded: `ops rules list`"
@@ -123,9 +127,9 @@ async fn standing(
             return Err(Failure::new(Kind::Usage, text));
         }
     };
-    let mut bar = Bar::new(format!("recomputing log {shard}"), "entries");
+    let mut bar = Bar::new(format!("recomputing log {log}"), "entries");
     let mut progress = |done, whole| bar.show(done, whole, done);
-    let stood = engine::stood(&with, shard, (rule, at), &mut progress).await;
+    let stood = engine::stood(&with, log, (rule, at), &mut progress).await;
     bar.end();
     let stood = stood.map_err(connect::engine_failed)?;
     let other = differences(&stood, &recorded);

@@ -193,7 +193,9 @@ async fn a_rule_stood_at_every_moment_where_it_was_recorded_to_stand() {
     }
     let with = audit_options(&bus, Time(i64::MAX));
     let gone =
-        engine::stood(&with, 0, ("no_such_rule", Time(i64::MAX)), &mut |_, _| {}).await.unwrap();
+        engine::stood(&with, LogId::Shard(0), ("no_such_rule", Time(i64::MAX)), &mut |_, _| {})
+            .await
+            .unwrap();
     assert!(gone.rule.is_none() && gone.unproven.is_empty());
 }
 
@@ -236,7 +238,8 @@ async fn stood_as_recorded(memory: &MemoryBus, bus: &SharedBus, rule: &str, show
         let newest = records.newest_moves(rule, moment).await.unwrap();
         assert_eq!(newest.last(), Some(moved));
         let with = audit_options(bus, moment);
-        let stood = engine::stood(&with, 0, (rule, moment), &mut |_, _| {}).await.unwrap();
+        let stood =
+            engine::stood(&with, LogId::Shard(0), (rule, moment), &mut |_, _| {}).await.unwrap();
         assert!(stood.unproven.is_empty(), "{stood:#?}");
         if stood.judged.is_some_and(|judged| judged >= moved.time) {
             let alert = &stood.alerts[0];

@@ -33,7 +33,7 @@ pub struct Standing {
 
 impl Standing {
     /// Of one label set.
-    pub(super) fn of(alert: &Alert, text: &str, last: Option<Time>, evidence: Evidence) -> Self {
+    pub(crate) fn of(alert: &Alert, text: &str, last: Option<Time>, evidence: Evidence) -> Self {
         let since = match alert.state {
             State::Pending { since } | State::Recovering { since, .. } => Some(since),
             State::PendingGap { gap_since, .. } => Some(gap_since),

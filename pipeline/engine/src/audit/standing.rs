@@ -1,10 +1,11 @@
 //! How the alerts of a rule stood at a moment, recomputed from the log.
 
-use super::{AuditOptions, Progress, Unproven, find_start, records};
+use super::{AuditOptions, Progress, Start, Unproven, find_start, records};
 use crate::error::EngineError;
-use bus::Stream;
+use crate::ownership::stream_of;
 use stages::dataflow::{Seat, guard};
-use stages::log::{LogId, Stepper};
+use stages::desk::Desk;
+use stages::log::{LogId, Step, Stepper};
 use stages::settings::Rule;
 use stages::shard::{Place, Shard, Standing};
 use stages::time::Time;
@@ -25,18 +26,58 @@ pub struct Stood {
     pub unproven: Vec<Unproven>,
 }
 
-/// Replays `shard` up to `at` and looks at `rule`.
+/// What a log was read by.
+enum Stage {
+    Shard(Box<Shard>),
+    Desk(Box<Desk>),
+}
+
+impl Stage {
+    fn at(options: &AuditOptions, log: LogId, start: &Start) -> Result<Self, EngineError> {
+        let (subjects, shards, created) = (options.subjects.clone(), options.shards, start.created);
+        Ok(match log {
+            LogId::Shard(shard) => {
+                let place =
+                    Place { shard, shards, created, subjects, seat: Seat { index: 0, of: 1 } };
+                Self::Shard(Box::new(match &start.snapshot {
+                    Some(chunks) => Shard::restore(place, chunks)?,
+                    None => Shard::new(place, start.time),
+                }))
+            }
+            LogId::Desk => Self::Desk(Box::new(match &start.snapshot {
+                Some(chunks) => Desk::restore(subjects, shards, created, chunks)?,
+                None => Desk::new(subjects, shards, created),
+            })),
+        })
+    }
+
+    fn step(&mut self, step: &Step) {
+        match self {
+            Self::Shard(shard) => drop(shard.step(step)),
+            Self::Desk(desk) => drop(desk.step(step)),
+        }
+    }
+
+    fn standing(&mut self, rule: &str, at: Time) -> Option<(Arc<Rule>, Vec<Standing>)> {
+        match self {
+            Self::Shard(shard) => shard.standing(rule, at),
+            Self::Desk(desk) => desk.standing(rule, at),
+        }
+    }
+}
+
+/// Replays the log in which `rule` is judged up to `at` and looks at it.
 ///
 /// # Errors
 /// The bus does not answer.
 pub async fn stood(
     options: &AuditOptions,
-    shard: u32,
+    log: LogId,
     (rule, at): (&str, Time),
     progress: Progress<'_>,
 ) -> Result<Stood, EngineError> {
     let AuditOptions { bus, subjects, .. } = options;
-    let (log, mut stood) = (LogId::Shard(shard), Stood::default());
+    let mut stood = Stood::default();
     let records = records(bus, subjects, log).await?;
     if records.is_empty() {
         return Ok(stood);
@@ -48,20 +89,15 @@ pub async fn stood(
         stood.unproven.push(Unproven { from: at, to: start.time, why });
         return Ok(stood);
     }
-    let (subjects, shards, created) = (subjects.clone(), options.shards, start.created);
-    let place = Place { shard, shards, created, subjects, seat: Seat { index: 0, of: 1 } };
-    let mut state = match &start.snapshot {
-        Some(chunks) => Shard::restore(place, chunks)?,
-        None => Shard::new(place, start.time),
-    };
+    let mut state = Stage::at(options, log, &start)?;
     let mut stepper = Stepper::new(log, start.time);
-    let last = end.position.min(bus.first_at(Stream::Log, at).await?.saturating_sub(1));
+    let last = end.position.min(bus.first_at(stream_of(log), at).await?.saturating_sub(1));
     let whole = last.saturating_sub(start.position);
     let filter = options.subjects.entries(log);
-    let newest = bus.last(Stream::Log, &filter).await?.map_or(0, |newest| newest.sequence);
+    let newest = bus.last(stream_of(log), &filter).await?.map_or(0, |newest| newest.sequence);
     let (mut position, mut messages, mut steps) = (start.position, Vec::new(), Vec::new());
     if last > position && newest > position {
-        let mut reader = bus.read(Stream::Log, Some(&filter), position + 1).await?;
+        let mut reader = bus.read(stream_of(log), Some(&filter), position + 1).await?;
         'read: while position < newest {
             reader.next(&mut messages).await?;
             for message in messages.drain(..) {

@@ -63,6 +63,7 @@ impl Counts {
         self.samples += other.samples;
         self.events += other.events;
         self.rollbacks += other.rollbacks;
+        self.judged += other.judged;
         self.deliveries += other.deliveries;
     }
 }
@@ -76,6 +77,7 @@ fn nothing_is_lost_and_nothing_is_said_twice() {
     let began = std::time::Instant::now();
     match seeds(first, count, None) {
         Ok(counts) => {
+            assert!(counts.judged > 0 || count < 100, "no rule was judged at the desk: {counts:?}");
             assert!(counts.hand_overs > 0 || count < 100, "no log was handed over: {counts:?}");
             println!("{counts:?}, lost 0, repeated 0, {:.0} s", began.elapsed().as_secs_f64())
         }

@@ -25,6 +25,8 @@ pub struct Counts {
     pub samples: u64,
     pub events: u64,
     pub rollbacks: u64,
+    /// Moves of alerts that the desk judges.
+    pub judged: u64,
     pub deliveries: u64,
 }
 
@@ -80,6 +82,7 @@ pub async fn judge(bus: &MemoryBus, shards: u32, truth: &Truth) -> Result<Counts
         samples,
         events: events.len() as u64,
         rollbacks: starts.len() as u64,
+        judged: bodies("transition.desk.judged").len() as u64,
         deliveries: truth.delivered.lock().unwrap().len() as u64,
     })
 }
@@ -214,6 +217,11 @@ fn recompute(
     said
 }
 
+/// Whether a shard only shows what it sees.
+pub fn is_glimpse(message: &Message) -> bool {
+    message.payload.starts_with(br#"{"type":"glimpses""#)
+}
+
 /// Every transition and every outcome has reached the desk.
 fn relayed_once(bus: &MemoryBus, events: &[Message], shards: u32) -> Result<(), String> {
     let mut arrived: BTreeSet<(String, u64)> = BTreeSet::new();
@@ -226,9 +234,11 @@ fn relayed_once(bus: &MemoryBus, events: &[Message], shards: u32) -> Result<(), 
         }
     }
     let transitions: Vec<String> = (0..shards).map(|shard| subjects().transition(shard)).collect();
-    let sent = events
-        .iter()
-        .filter(|message| transitions.iter().any(|subject| message.subject == subject.as_bytes()));
+    // Glimpses come as long as samples do.
+    let sent = events.iter().filter(|message| {
+        transitions.iter().any(|subject| message.subject == subject.as_bytes())
+            && !is_glimpse(message)
+    });
     let outcomes = bus.messages(Stream::Outcomes);
     let sent = sent.map(|message| ("events", message.sequence));
     for (stream, sequence) in

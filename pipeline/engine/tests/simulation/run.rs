@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use crate::faulty::{Life, Mutant, Weather};
-use crate::oracle::{self, Counts};
+use crate::oracle::{self, Counts, is_glimpse};
 use crate::support::{METRIC, subjects};
 use crate::world::{self, Place, Truth, lives};
 use bus::layout::Layout;
@@ -37,14 +37,19 @@ pub fn run(seed: u64, mutant: Option<Mutant>) -> Result<Counts, String> {
 async fn live(seed: u64, mutant: Option<Mutant>) -> Result<Counts, String> {
     let mut dice = Dice::new(seed);
     let shards = [1, 1, 2, 3][dice.below(4) as usize];
+    let apart = shards > 1 && seed % 2 == 0;
     let bus = MemoryBus::runtime_time(Layout::default(), BEGIN);
     bus.ensure(shards).await.unwrap();
     let shared: SharedBus = Arc::new(bus.clone());
-    apply_settings(&shared, &subjects(), &world::settings(0)).await.unwrap();
+    apply_settings(&shared, &subjects(), &world::settings(0, apart)).await.unwrap();
     let weather = watch::Sender::new(storm(&mut dice));
     let truth = Arc::new(Truth::default());
-    let place =
-        Arc::new(Place { bus: bus.clone(), weather: weather.subscribe(), truth: truth.clone() });
+    let place = Arc::new(Place {
+        apart,
+        bus: bus.clone(),
+        weather: weather.subscribe(),
+        truth: truth.clone(),
+    });
 
     let mut all = JoinSet::new();
     for metric in [METRIC, "other_ms"] {
@@ -112,7 +117,7 @@ async fn rest(bus: &MemoryBus, truth: &Truth, processes: u64) {
     while quiet < 20 {
         sleep(Duration::from_secs(1)).await;
         let events = bus.messages(Stream::Events);
-        let newest = events.iter().rfind(|message| said(&message.subject));
+        let newest = events.iter().rfind(|message| said(&message.subject) && !is_glimpse(message));
         let now = newest.map_or(0, |message| message.sequence)
             + bus.state(Stream::Outcomes).await.unwrap().last;
         quiet = if now == last { quiet + 1 } else { 0 };

@@ -9,7 +9,8 @@ use bus::{Bus, BusError, Expect, Outgoing, SharedBus, Stream, Work, WorkOptions}
 use bytes::Bytes;
 use engine::apply_settings;
 use serde_json::{Value, json};
-use stages::settings::{Limits, Settings, Stat};
+use stages::settings::{Limits, Rule, Settings, Stat};
+use stages::term::Term;
 use stages::time::Span;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,8 +55,9 @@ impl Truth {
     }
 }
 
-/// The Friday rule with short times, a rule on its neighbour that only tells, and one that counts.
-pub fn settings(revision: u64) -> Settings {
+/// The Friday rule with short times, a rule on its neighbour that only tells, and one that counts; where `apart`, a rule over
+/// both metrics, which lie in different shards, and that is the one that rolls back.
+pub fn settings(revision: u64, apart: bool) -> Settings {
     let short = |name: &str, metric: &str, secs: i64| {
         let mut rule = rule(name, metric);
         rule.window = Span::from_secs(secs);
@@ -72,7 +74,13 @@ pub fn settings(revision: u64) -> Settings {
     (many.action, many.stat, many.threshold) = (None, Stat::Count, 20.0);
     let mut settings = friday();
     settings.revision = format!("r{revision}");
+    let both = Rule { name: "both".to_owned(), ..county.clone() };
     settings.rules = [county, many, other].map(Arc::new).into();
+    if apart {
+        let both = joined(both);
+        Arc::make_mut(&mut settings.rules[0]).action = None;
+        settings.rules.insert(0, Arc::new(both));
+    }
     let mut plan = (*settings.plans[0]).clone();
     (plan.cooldown, plan.not_after) = (Span::from_secs(3), Span::from_secs(8));
     plan.verify.within = Span::from_secs(8);
@@ -86,8 +94,29 @@ pub fn settings(revision: u64) -> Settings {
     settings
 }
 
+/// The same of the Friday metric and its neighbour, both at once.
+fn joined(rule: Rule) -> Rule {
+    let term = |metric: &str| Term {
+        metric: metric.to_owned(),
+        per: None,
+        matchers: Vec::new(),
+        stat: rule.stat,
+        compare: rule.compare,
+        threshold: rule.threshold,
+        share: None,
+        recover: None,
+        window: rule.window,
+        min_samples: rule.min_samples,
+        fresh_for: rule.fresh_for,
+        baseline: None,
+    };
+    Rule { any_of: vec![vec![term(METRIC), term("other_ms")]], ..rule.clone() }
+}
+
 /// Somebody's connection, for a life.
 pub struct Place {
+    /// A rule is judged at the desk.
+    pub apart: bool,
     pub bus: MemoryBus,
     pub weather: watch::Receiver<Weather>,
     pub truth: Arc<Truth>,
@@ -149,7 +178,7 @@ pub async fn people(place: Arc<Place>, mut dice: Dice) {
         let said = match (dice.below(4), incident) {
             (0, _) => {
                 revision += 1;
-                let _ = apply_settings(&bus, &subjects(), &settings(revision)).await;
+                let _ = apply_settings(&bus, &subjects(), &settings(revision, place.apart)).await;
                 continue;
             }
             (1, Some(incident)) => (

@@ -291,7 +291,7 @@ pub fn said_by(messages: &[Message], log: LogId) -> Vec<(String, String)> {
     let mut said = said(messages);
     said.retain(|(subject, _)| match &shard {
         Some(shard) => subject == shard,
-        None => !subject.starts_with(&transitions),
+        None => *subject == subjects().judged() || !subject.starts_with(&transitions),
     });
     said
 }

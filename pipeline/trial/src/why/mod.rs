@@ -6,6 +6,7 @@ pub mod text;
 
 use bus::{BusError, Message, SharedBus, Stream};
 use serde::Serialize;
+use stages::log::LogId;
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
 use stages::wire::{
@@ -47,9 +48,14 @@ impl Story {
         (from.min(self.opened.time), self.ended.map(|(ended, _)| ended))
     }
 
-    /// The shard its rule was judged in.
-    pub fn shard(&self) -> Option<u32> {
-        self.path.last().map(|moved| moved.shard)
+    /// The logs it follows from, of a bus with so many shards. What the desk judged, any of them may have shown.
+    pub fn logs(&self, shards: u32) -> Vec<LogId> {
+        let of = match self.path.last() {
+            Some(moved) if moved.at_desk => 0..shards,
+            Some(moved) => moved.shard..moved.shard.saturating_add(1),
+            None => 0..0,
+        };
+        of.map(LogId::Shard).chain([LogId::Desk]).collect()
     }
 }
 
@@ -108,7 +114,7 @@ impl Records {
     /// The bus does not answer.
     pub async fn newest_moves(&self, rule: &str, until: Time) -> Result<Vec<Transition>, WhyError> {
         let mut newest: BTreeMap<_, Transition> = BTreeMap::new();
-        let filter = self.subjects.of("transition.*");
+        let filter = self.subjects.of("transition.>");
         self.each(Stream::Events, &filter, Time(0), |message| {
             if let Some(moved) =
                 moved(&message).filter(|moved| moved.rule == rule && moved.time <= until)
@@ -144,7 +150,7 @@ impl Records {
         let until = story.ended.map_or(Time(i64::MAX), |(ended, _)| ended.plus(AFTER));
         self.each(
             Stream::Events,
-            &self.subjects.of("transition.*"),
+            &self.subjects.of("transition.>"),
             since.minus(BEFORE),
             |message| match serde_json::from_slice::<ShardEvent>(&message.payload) {
                 Ok(ShardEvent::Transition(moved))

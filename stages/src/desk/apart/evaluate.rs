@@ -129,6 +129,11 @@ impl Looks<'_> {
         rule.action.is_some() && enough
     }
 
+    /// When the last sample came that the condition that decided is judged by.
+    pub(super) fn last(&self) -> Option<Time> {
+        self.decisive().cell.and_then(|cell| cell.glimpse.last)
+    }
+
     /// What was seen, at `now`: all that the condition that decided saw, and of each what it came to.
     pub(super) fn evidence(&self, now: Time) -> Evidence {
         let look = self.decisive();

@@ -24,6 +24,7 @@
 mod evaluate;
 mod rules;
 mod seen;
+mod standing;
 mod verify;
 
 use crate::settings::Rule;
