@@ -22,25 +22,24 @@ impl Desk {
             return;
         }
         self.note_revision(&settings.revision);
+        let metrics: BTreeMap<&str, &str> =
+            wanted.iter().map(|rule| (rule.name.as_str(), rule.metric.as_str())).collect();
         let old: Vec<String> = self.state.apart.rules.keys().cloned().collect();
         for name in old {
-            let rule_before = before.rules.iter().find(|rule| rule.name == name);
-            let Some(rule_before) = rule_before.cloned() else { continue };
-            let stays =
-                wanted.iter().any(|rule| rule.name == name && rule.metric == rule_before.metric);
-            if stays {
+            let Some(rule_before) = before.rule(&name) else { continue };
+            if metrics.get(&*name) == Some(&&*rule_before.metric) {
                 continue;
             }
-            let known = settings.rules.iter().any(|rule| rule.name == name);
+            let known = settings.rule(&name).is_some();
             let why = if known { Closing::RuleChanged } else { Closing::RuleRemoved };
-            self.happen_apart(&rule_before, Event::Close(why));
+            self.happen_apart(rule_before, Event::Close(why));
             self.state.apart.rules.remove(&name);
         }
-        for rule in wanted {
-            let rule_before = before.rules.iter().find(|one| one.name == rule.name);
+        for rule in &wanted {
+            let rule_before = before.rule(&rule.name);
             match rule_before.filter(|_| self.state.apart.rules.contains_key(&rule.name)) {
-                Some(rule_before) => self.edit_one(rule_before, &rule),
-                None => self.begin_apart(&rule),
+                Some(rule_before) => self.edit_one(rule_before, rule),
+                None => self.begin_apart(rule),
             }
         }
     }

@@ -84,8 +84,7 @@ impl Desk {
         if revision.is_none_or(|revision| revision < judged.since) {
             return Ok(());
         }
-        let Some(rule) = self.state.settings.rules.iter().find(|rule| rule.name == seen.rule)
-        else {
+        let Some(rule) = self.state.settings.rule(&seen.rule) else {
             return Ok(());
         };
         let texts = judged.view.keep(it, seen, &group_by(rule))?;

@@ -12,7 +12,7 @@ impl Desk {
     /// The rule of this name in force, and how its alerts stand at `now` by what shards showed last; none of a rule that
     /// a shard judges.
     pub fn standing(&self, rule: &str, now: Time) -> Option<(Arc<Rule>, Vec<Standing>)> {
-        let rule = self.state.settings.rules.iter().find(|one| one.name == rule)?.clone();
+        let rule = Arc::clone(self.state.settings.rule(rule)?);
         let apart = &self.state.apart;
         let Some(judged) = apart.rules.get(&rule.name) else { return Some((rule, Vec::new())) };
         let mut all = Vec::with_capacity(judged.groups.len());

@@ -211,7 +211,7 @@ impl Shard {
             return;
         }
         let all = at.floor(ALL_EVERY) == at;
-        let parts = self.joins.glimpses(&|_| true, at, |cell| all || cell.is_news(at));
+        let parts = self.joins.glimpses(None, at, |cell| all || cell.is_news(at));
         self.say_glimpses(at, parts);
         let over = |join: &Join| {
             let request = join.shown().and_then(|shown| shown.request.as_ref());
@@ -231,7 +231,7 @@ impl Shard {
         let edges = std::mem::take(&mut self.joins.edges);
         let all = std::mem::take(&mut self.joins.show_all);
         if all && self.joins.stand.at().is_some() {
-            let parts = self.joins.glimpses(&|_| true, now, |_| true);
+            let parts = self.joins.glimpses(None, now, |_| true);
             self.say_glimpses(now, parts);
             return;
         }
@@ -240,7 +240,7 @@ impl Shard {
         }
         let touched: BTreeSet<u32> = edges.iter().map(|id| self.joins.cells[*id].part).collect();
         let second = now.floor(EVERY);
-        let parts = self.joins.glimpses(&|part| touched.contains(&part), now, |cell| {
+        let parts = self.joins.glimpses(Some(&touched), now, |cell| {
             cell.unshown && cell.shown.is_none_or(|shown| shown < second)
         });
         if !parts.is_empty() {
@@ -273,20 +273,25 @@ impl super::part::Cell {
 }
 
 impl Joins {
-    /// What is seen at `now` of the cells `wanted` of the parts `of`, which count as shown then.
+    /// What is seen at `now` of the cells `wanted` of these parts, or of all, which count as shown then.
     fn glimpses(
         &mut self,
-        of: &dyn Fn(u32) -> bool,
+        of: Option<&BTreeSet<u32>>,
         now: Time,
         wanted: impl Fn(&super::part::Cell) -> bool,
     ) -> Vec<PartSeen> {
         let (mut seen, mut shown) = (Vec::new(), BTreeSet::new());
-        for id in self.ordered() {
+        let joins: BTreeSet<u32> = match of {
+            Some(of) => of.iter().flat_map(|part| &self.parts[*part].joins).copied().collect(),
+            None => self.joins.iter().map(|(id, _)| id).collect(),
+        };
+        for id in joins {
             let join = &self.joins[id];
             let Some(Shown { request, places }) = join.shown() else { continue };
             let group_by = sorted(&join.rule.group_by);
             let lone = request.as_ref().map(|request| text_of(&request.group, &group_by));
-            for place in places.iter().filter(|place| of(place.part)) {
+            let seen_of = |part| of.is_none_or(|of| of.contains(&part));
+            for place in places.iter().filter(|place| seen_of(place.part)) {
                 let part = &self.parts[place.part];
                 let stat = part.key.stat();
                 let min_samples = join.rule.terms().nth(place.term as usize);
