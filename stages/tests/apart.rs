@@ -538,3 +538,18 @@ fn a_rollback_that_did_not_help_is_told() {
     let late: Vec<Value> = late.collect();
     assert!(late.len() > 20 && late.iter().all(|body| shown(body) == 0));
 }
+
+#[test]
+fn a_shard_that_works_by_older_settings_says_nothing_of_absence() {
+    let mut cluster = steady(one_of_two(&json!({ "no_data": "alert" })), 20);
+    let mut edited = one_of_two(&json!({ "no_data": "alert" }));
+    edited.any_of.iter_mut().flatten().for_each(|term| term.window = Span::from_secs(20));
+    // One shard never hears of the edit.
+    cluster.deaf = Some(other_shard());
+    cluster.settings(at(20_000), &settings("b", vec![edited]));
+    (20..120).for_each(|second| both(&mut cluster, second, 1.0));
+    let lines = cluster.lines("either");
+    assert!(!lines.iter().any(|line| line.contains("firing")), "{lines:?}");
+    (120..140).for_each(|second| both(&mut cluster, second, 100.0));
+    assert!(cluster.lines("either").iter().any(|line| line.contains("firing breach fresh")));
+}

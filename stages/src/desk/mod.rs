@@ -138,7 +138,7 @@ impl Desk {
 
     /// Plain sums since they were last taken.
     pub fn take_counters(&mut self) -> Counters {
-        std::mem::take(&mut self.counters)
+        Counters { alerts: self.state.apart.axes(), ..std::mem::take(&mut self.counters) }
     }
 
     /// Lets time pass up to an entry stored at `to`, working off what falls due on the way.

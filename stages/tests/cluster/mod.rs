@@ -109,6 +109,8 @@ pub struct Cluster {
     /// On their way: when they arrive, where, and what.
     mail: VecDeque<(Time, LogId, EntryKind, Bytes)>,
     sources: u64,
+    /// This shard gets no settings.
+    pub deaf: Option<u32>,
 }
 
 impl Cluster {
@@ -125,6 +127,7 @@ impl Cluster {
             subjects,
             mail: VecDeque::new(),
             sources: 0,
+            deaf: None,
         }
     }
 
@@ -218,7 +221,7 @@ impl Cluster {
         self.pass(time);
         let payload = Bytes::from(serde_json::to_vec(settings).unwrap());
         self.append(LogId::Desk, time, EntryKind::Settings, payload.clone());
-        for shard in 0..self.shards.len() as u32 {
+        for shard in (0..self.shards.len() as u32).filter(|shard| Some(*shard) != self.deaf) {
             let at = time.plus(Span::from_millis(10 * i64::from(shard) + 10));
             self.mail.push_back((at, LogId::Shard(shard), EntryKind::Settings, payload.clone()));
         }

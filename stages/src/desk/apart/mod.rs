@@ -125,6 +125,14 @@ impl Apart {
         self == &Self::default()
     }
 
+    /// Alerts by place on the axis.
+    pub(in crate::desk) fn axes(&self) -> [u64; 5] {
+        let mut axes = [0; 5];
+        let groups = self.rules.values().flat_map(|judged| judged.groups.values());
+        groups.for_each(|group| axes[group.alert.state.axis() as usize] += 1);
+        axes
+    }
+
     /// Moves on what goes by the desk's own time, over a hole in its log.
     fn freeze(&mut self, hole: Span) {
         for shard in self.shards.values_mut() {

@@ -54,13 +54,14 @@ impl Desk {
         self.judge_all((it.shard, it.time), &touched);
     }
 
-    /// Parts of the shard are known to be kept from here on, where it works by settings that say so.
+    /// Parts of the shard are known to be kept from here on, where it works by settings that say so. Where it does not,
+    /// nothing is known of them, and least of all that samples do not come.
     fn begin_parts(&mut self, it: &Glimpses) {
-        let Some(revision) = self.state.apart.revision(&it.revision) else { return };
-        let rules = self.state.apart.rules.values_mut();
-        for judged in rules.filter(|judged| judged.since <= revision) {
+        let revision = self.state.apart.revision(&it.revision);
+        for judged in self.state.apart.rules.values_mut() {
+            let kept = revision.is_some_and(|revision| judged.since <= revision);
             for part in judged.view.parts.iter_mut().filter(|part| part.shard == it.shard) {
-                part.began.get_or_insert(it.time);
+                part.began = kept.then(|| part.began.unwrap_or(it.time));
             }
         }
     }
