@@ -443,6 +443,8 @@ fn glimpses_that_make_no_sense_are_refused_in_words() {
         (with("parts", json!([part("either", 0)])), "condition 0, its metric is of shard"),
         (with("parts", json!([{ "rule": 5 }])), "invalid type: integer `5`, expected a string"),
         (with("schema", json!(2)), "it is of schema 2, from a newer version"),
+        (with("time", json!("1677-09-21T00:12:44Z")), "and no log reaches there"),
+        (with("time", json!("2262-04-11T23:47:16Z")), "and no log reaches there"),
     ] {
         let seen = cluster.alerts().len();
         cluster.forge(at(5_000), shard, &body);

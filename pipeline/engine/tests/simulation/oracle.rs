@@ -33,9 +33,20 @@ pub struct Counts {
 /// Holds a run that has come to rest to what must be true of it.
 pub async fn judge(bus: &MemoryBus, shards: u32, truth: &Truth) -> Result<Counts, String> {
     let events = bus.messages(Stream::Events);
+    let stepped = truth.stepped.load(Ordering::Relaxed);
     for log in (0..shards).map(LogId::Shard).chain([LogId::Desk]) {
-        said_what_its_log_says(bus, &events, log, shards).await?;
-        from_a_snapshot_too(bus, log, shards).await?;
+        let mut found = said_by(&events, log);
+        // A word sent again after an unclear answer is known to the server for two minutes of its clock, which may have
+        // been stepped. A glimpse said twice means what it means once; an audit names it all the same.
+        let count = found.len();
+        if stepped {
+            found.dedup_by(|one, other| one == other && one.1.starts_with(GLIMPSES));
+        }
+        let repeated = found.len() < count;
+        said_what_its_log_says(bus, (&events, found), log, shards).await?;
+        if !repeated {
+            from_a_snapshot_too(bus, log, shards).await?;
+        }
     }
     let bodies = |subject: &str| -> Vec<Value> {
         let found = events.iter().filter(|message| {
@@ -117,7 +128,7 @@ fn once(what: &str, names: &[String]) -> Result<(), String> {
 /// Everything a log said is what the stages say over its entries, byte for byte, up to the committed position.
 async fn said_what_its_log_says(
     bus: &MemoryBus,
-    events: &[Message],
+    (events, found): (&[Message], Vec<(String, String)>),
     log: LogId,
     shards: u32,
 ) -> Result<(), String> {
@@ -131,7 +142,6 @@ async fn said_what_its_log_says(
     let expected = recompute(&steps, log, created, shards);
     let expected: Vec<_> =
         expected.into_iter().filter(|(position, ..)| *position <= record.position).collect();
-    let found = said_by(events, log);
     for (index, (position, subject, payload)) in expected.iter().enumerate() {
         match found.get(index) {
             Some(found) if found.0 == *subject && found.1 == *payload => {}
@@ -217,9 +227,12 @@ fn recompute(
     said
 }
 
+/// What a shard shows for the desk begins so.
+const GLIMPSES: &str = r#"{"type":"glimpses""#;
+
 /// Whether a shard only shows what it sees.
 pub fn is_glimpse(message: &Message) -> bool {
-    message.payload.starts_with(br#"{"type":"glimpses""#)
+    message.payload.starts_with(GLIMPSES.as_bytes())
 }
 
 /// Every transition and every outcome has reached the desk.

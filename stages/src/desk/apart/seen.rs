@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Label sets are shown once a minute; one that was not for this long is gone.
 const GONE: Span = Span::from_secs(300);
+/// Times beyond are nobody's: clocks can be reckoned with up to here (in the year 2189).
+const LATEST: Time = Time(i64::MAX / 4 * 3);
 /// They are looked for this often.
 const GONE_EVERY: Span = Span::from_secs(60);
 
@@ -22,6 +24,10 @@ impl Desk {
     pub(in crate::desk) fn glimpses(&mut self, it: Glimpses) {
         if it.shard >= self.shards {
             let why = format!("it is of shard {}, and there are {}", it.shard, self.shards);
+            return self.unreadable("glimpses", &why);
+        }
+        if it.time < Time(0) || it.time > LATEST {
+            let why = format!("it is of {}, and no log reaches there", it.time);
             return self.unreadable("glimpses", &why);
         }
         let before = self.state.apart.shards.get(&it.shard).copied();
