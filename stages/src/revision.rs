@@ -19,6 +19,10 @@
 //! assert_eq!((taken.in_force, taken.refused), (Some(settings), None));
 //! ```
 
+mod read;
+
+pub use read::Read;
+
 use crate::settings::{Part, Plan, Receiver, Rule, Settings};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -155,7 +159,15 @@ pub struct Taken {
 impl Collected {
     /// Takes the bytes of a settings entry.
     pub fn take(&mut self, payload: &[u8]) -> Taken {
-        let read = serde_json::from_slice::<Settings>(payload);
+        self.take_read(serde_json::from_slice::<Settings>(payload))
+    }
+
+    /// The same with the help of what was read before.
+    pub fn take_again(&mut self, payload: &[u8], before: &mut Read) -> Taken {
+        self.take_read(before.settings(payload))
+    }
+
+    fn take_read(&mut self, read: Result<Settings, serde_json::Error>) -> Taken {
         let (collected, taken) = std::mem::take(self).step(read.map_err(|error| error.to_string()));
         *self = collected;
         taken

@@ -162,14 +162,16 @@ impl Rollups {
         Self::default()
     }
 
-    /// Which metrics carry histograms from now on; the others have sums alone.
-    pub fn detail(&mut self, details: BTreeMap<String, Detail>) {
-        if details != self.details {
+    /// Which metrics carry histograms from now on; the others have sums alone. Whether that is news.
+    pub fn detail(&mut self, details: BTreeMap<String, Detail>) -> bool {
+        let changed = details != self.details;
+        if changed {
             self.details = details;
             for named in self.series.iter_mut().flatten() {
                 named.detail = detail_of(&self.details, &named.key);
             }
         }
+        changed
     }
 
     /// Whether samples of a metric must be added one by one, for its histograms.

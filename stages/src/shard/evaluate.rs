@@ -69,12 +69,15 @@ impl Shard {
     pub(super) fn happen(&mut self, id: u32, at: usize, event: Event, now: Time) {
         let group = &mut self.groups[id];
         let rule = &self.views[group.view].rules[at];
-        let reading = group.window.read(now);
         let alert = &mut group.alerts[at];
         group.restless = None;
         let before = alert.state.axis();
         alert.happen(event, rule, (now, self.speaker.position), &mut self.moves);
         self.axes.moved(before, alert.state.axis());
+        if self.moves.is_empty() {
+            return;
+        }
+        let reading = group.window.read(now);
         let seen = Seen::of(group, rule, &reading, now);
         self.speaker.moves(&seen, &mut self.moves);
     }

@@ -38,7 +38,7 @@ use crate::batch::TableCache;
 use crate::due::{Due, DueQueue};
 use crate::log::{EntryKind, Step};
 use crate::output::Counters;
-use crate::revision::Collected;
+use crate::revision::{Collected, Read};
 use crate::rollup::Rollups;
 use crate::settings::Settings;
 use crate::stop;
@@ -48,7 +48,7 @@ use crate::wire::{Axis, DataGap, Notice, SCHEMA, ShardEvent};
 use joins::{Joins, Ways};
 use metric::{Group, Metric, Series, View};
 use repeats::{Clients, Ids};
-use runs::Parked;
+use runs::{Parked, TOGETHER};
 use rustc_hash::FxHashMap;
 use said::Speaker;
 use slab::Slab;
@@ -58,6 +58,9 @@ use watches::Watching;
 
 /// A hole in log time longer than this is blindness of ours: the owner ticks every 5 s.
 pub const HOLE: Span = Span::from_secs(15);
+
+/// Groups that lie in a near cache, after they were touched.
+const NEAR: usize = 1_024;
 
 /// How often idle series are looked for.
 const SWEEP_EVERY: Span = Span::from_secs(60);
@@ -73,6 +76,8 @@ pub struct Shard {
     settings: Arc<Settings>,
     /// Parts of the next revision.
     collected: Collected,
+    /// Rules as they were read before, so that a revision costs what is new in it.
+    read: Read,
     /// Last sequence seen of each relayed stream.
     sources: BTreeMap<String, u64>,
     clients: Clients,
@@ -159,6 +164,7 @@ impl Shard {
             armed: now,
             settings: Arc::default(),
             collected: Collected::default(),
+            read: Read::default(),
             sources: BTreeMap::new(),
             clients: Clients::default(),
             ids: Default::default(),
@@ -337,9 +343,14 @@ impl Shard {
 
     fn evaluate_dirty(&mut self, now: Time) {
         let dirty = std::mem::take(&mut self.dirty);
-        for id in &dirty {
-            self.groups[*id].dirty = false;
-            self.evaluate(*id, now);
+        for together in dirty.chunks(TOGETHER) {
+            if dirty.len() > NEAR {
+                self.look_ahead(together);
+            }
+            for id in together {
+                self.groups[*id].dirty = false;
+                self.evaluate(*id, now);
+            }
         }
         self.dirty = dirty;
         self.dirty.clear();

@@ -112,18 +112,23 @@ impl Shard {
 
     /// The groups of these views that samples of `key` belong to; each has one series more from now on.
     pub(super) fn join_all(&mut self, key: &str, views: &[u32], now: Time) -> SmallVec<[u32; 4]> {
-        views.iter().filter_map(|view| self.join(key, *view, now)).collect()
-    }
-
-    fn join(&mut self, key: &str, view: u32, now: Time) -> Option<u32> {
-        let owner = &self.views[view];
-        if !owner.filter.takes_key(key) {
-            return None;
+        let mut groups = SmallVec::new();
+        // Views that group alike often lie side by side: their text is put together once.
+        let (mut text, mut of): (Box<str>, Option<u32>) = (Box::default(), None);
+        for view in views.iter().copied() {
+            let owner = &self.views[view];
+            if !owner.filter.takes_key(key) {
+                continue;
+            }
+            let group_by = &owner.key.group_by;
+            if of.is_none_or(|of| self.views[of].key.group_by != *group_by) {
+                (text, of) = (group_text(key, group_by), Some(view));
+            }
+            let id = self.group(view, &text, now);
+            self.groups[id].series += 1;
+            groups.push(id);
         }
-        let text = group_text(key, &owner.key.group_by);
-        let id = self.group(view, &text, now);
-        self.groups[id].series += 1;
-        Some(id)
+        groups
     }
 
     /// The group of this text in `view`, made if it is new.

@@ -37,7 +37,7 @@ pub(super) type Looking = (Arc<Rule>, ViewKey);
 impl Shard {
     /// Puts a revision of the settings in force, at its last part if it came in parts; an invalid one is refused whole.
     pub(super) fn take_settings(&mut self, entry: &Entry, now: Time) {
-        let Taken { in_force, refused } = self.collected.take(&entry.payload);
+        let Taken { in_force, refused } = self.collected.take_again(&entry.payload, &mut self.read);
         let (in_force, invalid) = match in_force.map(check) {
             Some(Ok(settings)) => (Some(settings), None),
             Some(Err(why)) => (None, Some(why)),
@@ -71,8 +71,10 @@ impl Shard {
             self.apply_to_metric(metric, rules, &names, (since, now));
         }
         self.apply_joins(&settings, &names, (since, now));
-        // A route may have been refused under other limits.
-        self.tables.clear();
+        if settings.limits != self.settings.limits {
+            // A route may have been refused under the others.
+            self.tables.clear();
+        }
         self.settings = Arc::new(settings);
         self.stand_next(now);
         self.detail_rollups();
@@ -94,20 +96,20 @@ impl Shard {
         (since, now): (u64, Time),
     ) {
         rules.sort_by(|one, other| one.name.cmp(&other.name));
+        if self.are_in_force(metric, &rules) {
+            return;
+        }
         let old = self.looking(metric);
-        let unchanged = old.len() == rules.len()
-            && old.values().zip(&rules).all(|((before, _), after)| before == after);
-        if unchanged {
-            return;
-        }
         let edits = self.edits(&old, &rules, (since, now));
-        let texts_only =
-            old.len() == rules.len() && edits.iter().all(|(_, _, edit)| *edit == Some(Edit::Text));
-        if texts_only {
-            self.replace_texts(metric, &rules);
+        if old.len() == rules.len() && edits.iter().all(|(rule, key, _)| stays(&old, rule, key)) {
+            if edits.iter().any(|(_, _, edit)| *edit == Some(Edit::Clocks)) {
+                self.edit_in_place(metric, &rules, &old, now);
+            } else {
+                self.replace_rules(metric, &rules);
+            }
             return;
         }
-        self.close_gone(metric, &rules, names, now);
+        self.close_gone((metric, &old), &rules, names, now);
         self.replace_modes(metric, &rules);
         for (rule, _, edit) in &edits {
             match edit {
@@ -126,6 +128,16 @@ impl Shard {
         }
         let looks = edits.into_iter().map(|(rule, key, _)| (rule, key)).collect();
         self.lay_views(metric, looks, now);
+    }
+
+    /// Whether these, sorted by name, are the rules of a metric as they are.
+    fn are_in_force(&self, metric: u32, rules: &[Arc<Rule>]) -> bool {
+        let views = self.metrics[metric].views.iter().map(|id| &self.views[*id]);
+        let mut old: Vec<&Arc<Rule>> = views.flat_map(|view| &view.rules).collect();
+        old.sort_by(|one, other| one.name.cmp(&other.name));
+        let same =
+            |(one, other): (&&Arc<Rule>, &Arc<Rule>)| Arc::ptr_eq(one, other) || *one == other;
+        old.len() == rules.len() && old.iter().zip(rules).all(same)
     }
 
     /// Rules of a metric as they are, by name.
@@ -163,16 +175,17 @@ impl Shard {
     }
 
     /// Ends the alerts of rules that are gone from this metric.
-    fn close_gone(&mut self, metric: u32, rules: &[Arc<Rule>], names: &BTreeSet<&str>, now: Time) {
-        let gone: Vec<String> = self
-            .looking(metric)
-            .into_keys()
-            .filter(|name| rules.iter().all(|rule| rule.name != *name))
-            .collect();
-        for name in gone {
+    fn close_gone(
+        &mut self,
+        (metric, old): (u32, &BTreeMap<String, Looking>),
+        rules: &[Arc<Rule>],
+        names: &BTreeSet<&str>,
+        now: Time,
+    ) {
+        for name in old.keys().filter(|name| named(rules, name).is_none()) {
             let moved = names.contains(name.as_str());
             let why = if moved { Closing::RuleChanged } else { Closing::RuleRemoved };
-            self.happen_to_rule(metric, &name, now, |_| Event::Close(why));
+            self.happen_to_rule(metric, name, now, |_| Event::Close(why));
         }
     }
 
@@ -186,7 +199,7 @@ impl Shard {
     ) {
         let mut places: Vec<(u32, usize, Event)> = Vec::new();
         for view in self.metrics[metric].views.iter().map(|id| &self.views[*id]) {
-            if let Some(at) = view.rules.iter().position(|rule| rule.name == name) {
+            if let Some(at) = place_of(&view.rules, name) {
                 places.extend(view.groups.iter().map(|(text, group)| (*group, at, event(text))));
             }
         }
@@ -207,7 +220,7 @@ impl Shard {
     fn replace_modes(&mut self, metric: u32, rules: &[Arc<Rule>]) {
         for view in self.metrics[metric].views.clone() {
             for old in &mut self.views[view].rules {
-                let new = rules.iter().find(|rule| rule.name == old.name);
+                let new = named(rules, &old.name);
                 if let Some(new) = new.filter(|new| new.mode != old.mode) {
                     *old = Arc::new(Rule { mode: new.mode, ..(**old).clone() });
                 }
@@ -215,16 +228,64 @@ impl Shard {
         }
     }
 
-    /// New texts of the same rules.
-    fn replace_texts(&mut self, metric: u32, rules: &[Arc<Rule>]) {
+    /// The same rules with other clocks, bounds or texts, whose panes and groups stay as they are: their alerts hear of it,
+    /// and are looked at when the step ends.
+    fn edit_in_place(
+        &mut self,
+        metric: u32,
+        rules: &[Arc<Rule>],
+        old: &BTreeMap<String, Looking>,
+        now: Time,
+    ) {
+        self.replace_modes(metric, rules);
+        for rule in rules {
+            let before = old.get(&rule.name).map(|(before, _)| before);
+            if before.is_some_and(|before| compare(before, rule) == Edit::Clocks) {
+                self.happen_to_rule(metric, &rule.name, now, |_| Event::Change);
+            }
+        }
+        for view in self.metrics[metric].views.clone() {
+            let before = self.views[view].rules.clone();
+            let after = before.iter().filter_map(|one| named(rules, &one.name).cloned()).collect();
+            self.views[view].judge_by(after);
+            let owner = &self.views[view];
+            let groups: Vec<u32> = owner.groups.values().copied().collect();
+            for id in &groups {
+                let group = &mut self.groups[*id];
+                group.restless = None;
+                let edited = before.iter().zip(&owner.rules);
+                for (alert, (before, after)) in group.alerts.iter_mut().zip(edited) {
+                    alert.regrade(before, after);
+                }
+            }
+            groups.into_iter().for_each(|id| self.touch(id));
+        }
+    }
+
+    /// The same rules with other texts.
+    fn replace_rules(&mut self, metric: u32, rules: &[Arc<Rule>]) {
         for view in self.metrics[metric].views.clone() {
             for old in &mut self.views[view].rules {
-                if let Some(new) = rules.iter().find(|rule| rule.name == old.name) {
+                if let Some(new) = named(rules, &old.name) {
                     *old = Arc::clone(new);
                 }
             }
         }
     }
+}
+
+/// Whether a rule looks through the view it looked through, so that it keeps its place among the alerts of each group.
+fn stays(old: &BTreeMap<String, Looking>, rule: &Rule, key: &ViewKey) -> bool {
+    old.get(&rule.name).is_some_and(|(_, before)| before == key)
+}
+
+/// Place of the rule of this name among rules sorted by it.
+pub(super) fn place_of(rules: &[Arc<Rule>], name: &str) -> Option<usize> {
+    rules.binary_search_by(|rule| rule.name.as_str().cmp(name)).ok()
+}
+
+fn named<'a>(rules: &'a [Arc<Rule>], name: &str) -> Option<&'a Arc<Rule>> {
+    rules.get(place_of(rules, name)?)
 }
 
 /// What kind of edit lies between two rules of one name and one metric.

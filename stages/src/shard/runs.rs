@@ -21,7 +21,7 @@ pub(super) struct Arrival<'a> {
 }
 
 /// Runs put into windows at one time: enough for their waits to overlap, few enough to stay in the nearest cache.
-const TOGETHER: usize = 32;
+pub(super) const TOGETHER: usize = 32;
 
 /// A run on its way to the windows.
 #[derive(Clone, Debug)]
@@ -127,19 +127,25 @@ impl Shard {
     /// With ten thousand groups nothing of a group is in a near cache: one after the other, a sample waits for some
     /// twenty reads from memory; like this the processor has many of them under way at a time.
     fn walk_ahead(&mut self, runs: &[Parked]) {
-        let (mut touched, mut ahead) = (0, std::mem::take(&mut self.ahead));
+        let mut ahead = std::mem::take(&mut self.ahead);
         for parked in runs {
             ahead.extend_from_slice(&self.series[parked.series].groups);
         }
-        for id in &ahead {
+        self.look_ahead(&ahead);
+        ahead.clear();
+        self.ahead = ahead;
+    }
+
+    /// The same of groups that are about to be placed into, or judged.
+    pub(super) fn look_ahead(&self, groups: &[u32]) {
+        let mut touched = 0;
+        for id in groups {
             touched ^= self.groups[*id].touch();
         }
-        for id in &ahead {
+        for id in groups {
             touched ^= self.groups[*id].window.touch_panes();
         }
         std::hint::black_box(touched);
-        ahead.clear();
-        self.ahead = ahead;
     }
 
     /// Adds one sample to the run of its series.

@@ -78,6 +78,7 @@ impl Shard {
         shard.show_unknown();
         shard.stand_next(shard.now());
         shard.detail_rollups();
+        shard.settle_intakes();
         Ok(shard)
     }
 

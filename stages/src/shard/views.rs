@@ -10,8 +10,8 @@ use crate::wire::Axis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Alerts on their way to their new group, with the rule they had, by rule and group text.
-type Moving = BTreeMap<(String, Arc<str>), (Arc<Rule>, Alert)>;
+/// Alerts on their way to their new group, by rule: the rule they had, and they by group text, sorted.
+type Moving = BTreeMap<String, (Arc<Rule>, Vec<(Arc<str>, Alert)>)>;
 
 impl Shard {
     /// Lays the views of a metric anew, for these rules.
@@ -47,13 +47,18 @@ impl Shard {
     fn take_alerts(&mut self, views: &[u32]) -> Moving {
         let mut moving = Moving::new();
         for view in views.iter().map(|id| &self.views[*id]) {
+            let room = || Vec::with_capacity(view.groups.len());
+            let mut taken: Vec<Vec<(Arc<str>, Alert)>> =
+                view.rules.iter().map(|_| room()).collect();
             for (text, group) in &view.groups {
                 let alerts = std::mem::take(&mut self.groups[*group].alerts);
-                for (rule, alert) in view.rules.iter().zip(alerts) {
+                for (of_rule, alert) in taken.iter_mut().zip(alerts) {
                     self.axes.went(alert.state.axis());
-                    let kept = (Arc::clone(rule), alert);
-                    moving.insert((rule.name.clone(), text.clone()), kept);
+                    of_rule.push((text.clone(), alert));
                 }
+            }
+            for (rule, alerts) in view.rules.iter().zip(taken) {
+                moving.insert(rule.name.clone(), (Arc::clone(rule), alerts));
             }
         }
         moving
@@ -71,11 +76,13 @@ impl Shard {
     }
 
     fn drop_view(&mut self, view: u32) {
-        let groups: Vec<u32> = self.views[view].groups.values().copied().collect();
-        for group in groups {
-            self.drop_group(group);
+        let Some(gone) = self.views.remove(view) else { return };
+        for id in gone.groups.values() {
+            let Some(group) = self.groups.remove(*id) else { continue };
+            group.alerts.iter().for_each(|alert| self.axes.went(alert.state.axis()));
         }
-        self.views.remove(view);
+        // Places are given away anew: none of those may stay behind.
+        self.dirty.retain(|id| self.groups.get(*id).is_some());
     }
 
     /// Every series of a metric joins the groups of its views, as they are now.
@@ -109,9 +116,13 @@ impl Shard {
                     self.axes.went(Axis::Unknown);
                 }
                 let mut alert = |rule: &Arc<Rule>| {
-                    let kept = moving.remove(&(rule.name.clone(), text.clone()));
-                    kept.map_or_else(Alert::default, |(before, mut alert)| {
-                        alert.regrade(&before, rule);
+                    let Some((before, alerts)) = moving.get_mut(&rule.name) else {
+                        return Alert::default();
+                    };
+                    let found = alerts.binary_search_by(|(other, _)| other.cmp(text)).ok();
+                    found.map_or_else(Alert::default, |at| {
+                        let mut alert = std::mem::take(&mut alerts[at].1);
+                        alert.regrade(before, rule);
                         alert
                     })
                 };

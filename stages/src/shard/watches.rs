@@ -167,7 +167,14 @@ impl Shard {
         let terms = terms.filter(|term| term.stat.needs_histogram()).flat_map(Term::metrics);
         let coarse = rules.chain(terms).map(|metric| (metric.to_owned(), Detail::Coarse));
         let fine = self.looks.keys().map(|name| (name.clone(), Detail::Fine));
-        self.rollups.detail(coarse.chain(fine).collect());
+        if !self.rollups.detail(coarse.chain(fine).collect()) {
+            return;
+        }
+        self.settle_intakes();
+    }
+
+    /// Finds out anew how samples of all metrics are added up.
+    pub(super) fn settle_intakes(&mut self) {
         for metric in self.names.values().copied().collect::<Vec<_>>() {
             self.settle_intake(metric);
         }
