@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::json;
 use settings::Loaded;
 use stages::settings::Settings;
+use stages::subject::Subjects;
 use stages::time::{Span, Time};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trial::backtest::compare::compare;
 use trial::backtest::retained::Retained;
+use trial::backtest::rolled::{Approximate, Rolled};
 use trial::backtest::seen::Seen;
 use trial::backtest::sweep::Sweep;
 use trial::backtest::{Backtest, Variant, page, text};
@@ -25,6 +27,9 @@ use trial::{Setup, TrialError};
 
 /// How long a file's last samples are followed: until what they caused is over, or said to go on.
 const AFTER: Span = Span::from_secs(3_600);
+
+/// What to do about a span that begins before the log.
+const BEYOND: &str = "--from-rollups judges what was before it, approximately";
 
 /// Runs it.
 pub async fn run(options: BacktestOptions, format: Format) -> Result<(), Failure> {
@@ -41,7 +46,7 @@ pub async fn run(options: BacktestOptions, format: Format) -> Result<(), Failure
         Some(path) => Source::File(
             Samples::read(path).map_err(|fault| Failure::new(Kind::Settings, fault.to_string()))?,
         ),
-        None => Source::log(&options, &loaded).await?,
+        None => Source::log(&options, &loaded, &tried).await?,
     };
     let mut variants = match &sweep {
         Some(sweep) => sweep.variants(&tried),
@@ -59,14 +64,25 @@ pub async fn run(options: BacktestOptions, format: Format) -> Result<(), Failure
 enum Source {
     File(Samples),
     Log(Box<Retained>),
+    Rolled(Box<(Rolled, Samples, Approximate)>),
 }
 
 impl Source {
-    async fn log(options: &BacktestOptions, loaded: &Loaded) -> Result<Self, Failure> {
+    async fn log(
+        options: &BacktestOptions,
+        loaded: &Loaded,
+        tried: &Settings,
+    ) -> Result<Self, Failure> {
         let connection = connect::existing(&loaded.ops).await?;
         let bus: SharedBus = connection.in_role(Role::Admin).await?;
         let (subjects, shards) = (connection.subjects.clone(), loaded.ops.bus.shards);
         let span = span(options)?;
+        if options.from_rollups {
+            let span = (span.0.minus(Backtest::warm_up(tried)), span.1);
+            let rolled = Rolled { bus, subjects, shards, span };
+            let (samples, approximate) = rolled.samples(&tried.rules).await.map_err(failed)?;
+            return Ok(Self::Rolled(Box::new((rolled, samples, approximate))));
+        }
         Ok(Self::Log(Box::new(Retained { bus, subjects, shards, span })))
     }
 }
@@ -103,11 +119,8 @@ async fn other(
 ) -> Result<Settings, Failure> {
     let settings = match (options.compare.as_ref().and_then(Option::as_ref), source) {
         (Some(file), _) => load::load_beside(&options.up, file)?.0.settings,
-        (None, Source::Log(log)) => {
-            let current = engine::current_settings(&log.bus, &log.subjects).await;
-            let current = current.map_err(connect::engine_failed)?;
-            current.map(|(_, settings)| settings).unwrap_or_default()
-        }
+        (None, Source::Log(log)) => in_force(&log.bus, &log.subjects).await?,
+        (None, Source::Rolled(rolled)) => in_force(&rolled.0.bus, &rolled.0.subjects).await?,
         (None, Source::File(_)) => load::load(&options.up)?.settings,
     };
     let other = of_rules(&settings, names);
@@ -119,11 +132,18 @@ async fn other(
     Ok(other)
 }
 
+async fn in_force(bus: &SharedBus, subjects: &Subjects) -> Result<Settings, Failure> {
+    let current = engine::current_settings(bus, subjects).await;
+    let current = current.map_err(connect::engine_failed)?;
+    Ok(current.map(|(_, settings)| settings).unwrap_or_default())
+}
+
 /// What came of it.
 struct Outcome {
     seen: Vec<Seen>,
     samples: u64,
     notes: Vec<String>,
+    approximate: Option<Approximate>,
 }
 
 async fn play(
@@ -132,7 +152,7 @@ async fn play(
     (options, tried): (&BacktestOptions, &Settings),
 ) -> Result<Outcome, Failure> {
     let mut bar = Bar::new("backtest", "samples");
-    let mut notes = Vec::new();
+    let (mut notes, mut approximate) = (Vec::new(), None);
     let (backtest, from) = match source {
         Source::Log(mut log) => {
             let from = log.span.0;
@@ -151,20 +171,32 @@ async fn play(
             let Some(first) = first else {
                 return Err(Failure::new(
                     Kind::Failed,
-                    "the log holds no entries of that time".to_owned(),
+                    format!("the log holds no entries of that time; {BEYOND}"),
                 ));
             };
             if first > from {
-                notes.push(format!("the log reaches back to {first}"));
+                notes.push(format!("the log reaches back to {first}; {BEYOND}"));
             }
             (backtest, from.max(first))
         }
         Source::File(samples) => file(&samples, variants, (options, tried), &mut bar, &mut notes)?,
+        Source::Rolled(rolled) => {
+            let (rolled, samples, said) = *rolled;
+            approximate = Some(said);
+            // Time before it is there for windows to be full.
+            let asked = rolled.span.0.plus(Backtest::warm_up(tried));
+            let played = file(&samples, variants, (options, tried), &mut bar, &mut Vec::new())?;
+            let first = samples.span().unwrap_or_default().0;
+            if first > asked {
+                notes.push(format!("rollups reach back to {first}"));
+            }
+            (played.0, asked.max(first))
+        }
     };
     bar.end();
     let (samples, _) = backtest.counted();
     notes.extend(backtest.refused().map(|reason| format!("some samples were refused: {reason}")));
-    Ok(Outcome { seen: backtest.finish(from), samples, notes })
+    Ok(Outcome { seen: backtest.finish(from), samples, notes, approximate })
 }
 
 fn file(
@@ -214,12 +246,13 @@ fn show(
     sweep: Option<&Sweep>,
     (outcome, took): (&Outcome, Duration),
 ) -> Result<(), Failure> {
-    let (Outcome { seen, samples, notes }, took) = (outcome, took.as_secs_f64());
+    let (Outcome { seen, samples, notes, approximate }, took) = (outcome, took.as_secs_f64());
     let compared = options.compare.is_some().then(|| seen.split_last()).flatten();
     let swept = compared.map_or(&seen[..], |(_, others)| others);
     let until = seen.first().map_or_else(Time::default, |one| one.span.1);
     if let (Some(path), Some(sweep)) = (&options.html, sweep) {
-        write(path, &page::sweep(&options.rules.display().to_string(), sweep, swept))?;
+        let rules = options.rules.display().to_string();
+        write(path, &page::sweep(&rules, sweep, swept, approximate.as_ref()))?;
     }
     let rate = *samples as f64 / took.max(1e-3);
     if format == Format::Json {
@@ -228,12 +261,14 @@ fn show(
             .flat_map(|(other, tried)| tried.iter().map(|one| compare(one, other)))
             .collect();
         let line = json!({
-            "samples": samples, "seconds": took, "notes": notes, "variants": seen, "comparisons": comparisons,
+            "samples": samples, "seconds": took, "notes": notes, "approximate": approximate, "variants": seen,
+            "comparisons": comparisons,
         });
         println!("{line}");
         return Ok(());
     }
-    notes.iter().for_each(|note| println!("note: {note}"));
+    let approximate = approximate.iter().flat_map(Approximate::lines);
+    approximate.chain(notes.iter().cloned()).for_each(|note| println!("note: {note}"));
     match sweep {
         Some(sweep) => print!("{}", text::table(sweep, swept)),
         None => swept.iter().for_each(|one| print!("{}", text::seen(one))),

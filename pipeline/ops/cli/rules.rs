@@ -127,6 +127,10 @@ pub struct BacktestOptions {
     /// Samples of a file instead of the log: JSON lines, CSV with a head, or what Prometheus exports.
     #[arg(long)]
     pub input: Option<PathBuf>,
+    /// From rollups instead of the log, for what it no longer holds: panes of ten seconds, before those of minutes. An
+    /// approximation, with what is lost in it said.
+    #[arg(long, conflicts_with = "input")]
+    pub from_rollups: bool,
     /// Hold them against the rules of the same names in another file [default: those in force, with --input those of
     /// the folder].
     #[arg(long, num_args = 0..=1)]

@@ -20,6 +20,12 @@ pub enum TrialError {
     /// Settings that do not fit into a log.
     #[error("the settings do not fit into a log: {0}")]
     Settings(String),
+    /// Nothing is kept that could be judged.
+    #[error("{0}: name a later --from, or samples of a file with --input")]
+    NoRollups(String),
+    /// Rollups of more samples than fit into memory.
+    #[error("{0}: name a shorter span with --from and --to")]
+    TooMany(String),
     /// The bus does not answer.
     #[error(transparent)]
     Bus(#[from] bus::BusError),

@@ -41,6 +41,11 @@ impl Bucket {
         if self.0 < 0 { -size } else { size }
     }
 
+    /// Its other edge; values that lie in it lie between the two.
+    pub fn far(self) -> f64 {
+        Self(self.0 + self.0.signum()).value()
+    }
+
     /// Whether a value's magnitude lies beyond what buckets tell apart, and was clamped.
     pub fn clamps(value: f64) -> bool {
         value.abs() > MAGNITUDE_MAX

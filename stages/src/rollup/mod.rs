@@ -73,6 +73,12 @@ impl Tier {
         }
     }
 
+    /// When the pane at or after `time` begins.
+    pub fn next(self, time: Time) -> Time {
+        let floor = time.floor(self.width());
+        if floor < time { floor.plus(self.width()) } else { floor }
+    }
+
     /// How many panes back late samples are taken: half a minute, two and five minutes.
     const fn late(self) -> i64 {
         match self {

@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod page;
 pub mod retained;
+pub mod rolled;
 pub mod seen;
 pub mod sweep;
 pub mod text;

@@ -1,5 +1,6 @@
 //! A sweep as a page: the table, and charts of it as pictures within the page. It needs nothing else to be shown.
 
+use super::rolled::Approximate;
 use super::seen::Seen;
 use super::sweep::Sweep;
 use super::text::{moment, short};
@@ -19,8 +20,8 @@ struct Line<'a> {
     values: Vec<Option<f64>>,
 }
 
-/// The page of a sweep over `rule`.
-pub fn sweep(rule: &str, sweep: &Sweep, all: &[Seen]) -> String {
+/// The page of a sweep over `rule`; where it is an approximation, it says so.
+pub fn sweep(rule: &str, sweep: &Sweep, all: &[Seen], approximate: Option<&Approximate>) -> String {
     let (rule, field) = (escaped(rule), escaped(&sweep.field));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{rule}: {field}</title>\n\
@@ -34,6 +35,9 @@ pub fn sweep(rule: &str, sweep: &Sweep, all: &[Seen]) -> String {
             moment(seen.span.0),
             moment(seen.span.1)
         );
+    }
+    for line in approximate.iter().flat_map(|one| one.lines()) {
+        let _ = writeln!(page, "<p>{}.</p>", escaped(&line));
     }
     let axis = sweep.axis();
     let of = |value: &dyn Fn(&Seen) -> Option<f64>| all.iter().map(value).collect::<Vec<_>>();

@@ -87,10 +87,7 @@ impl Samples {
             remedy: "name a file of samples that this user may read".to_owned(),
         })?;
         let mut samples = Self::parse(&bytes).map_err(flaw)?;
-        // Files of one series after the other are common; in one instant the order of the file stays.
-        if !samples.all.is_sorted_by_key(|(time, ..)| *time) {
-            samples.all.sort_by_key(|(time, ..)| *time);
-        }
+        samples.sort();
         Ok(samples)
     }
 
@@ -116,6 +113,25 @@ impl Samples {
             Some(_) => text::read(text, &mut samples)?,
         }
         Ok(samples)
+    }
+
+    /// Puts a sample of `key` to the others; [`Samples::sort`] follows.
+    pub(crate) fn put(
+        &mut self,
+        (time, value): (Time, f64),
+        key: &str,
+        kind: Kind,
+    ) -> Result<(), String> {
+        let series = self.number(key, kind);
+        self.add(time, series, value).map_err(|flaw| flaw.message)
+    }
+
+    /// Into the order of time. In one instant the order they came in stays.
+    pub(crate) fn sort(&mut self) {
+        // Files of one series after the other are common.
+        if !self.all.is_sorted_by_key(|(time, ..)| *time) {
+            self.all.sort_by_key(|(time, ..)| *time);
+        }
     }
 
     /// How many there are.
