@@ -26,14 +26,12 @@ impl Shard {
         let chosen = &mut self.chosen;
         let choice = view.calm.as_ref().zip(group.restless.as_ref());
         let stale = choice.and_then(|(calm, restless)| calm.choose(&sight, restless, chosen));
-        if stale.is_none() && view.calm.is_some() {
+        if stale.is_none() {
             chosen.clear();
             chosen.extend(0..view.rules.len() as u32);
         }
         due = [due, stale].into_iter().flatten().min();
-        let looks = if view.calm.is_some() { chosen.len() } else { view.rules.len() };
-        for look in 0..looks {
-            let at = if view.calm.is_some() { chosen[look] as usize } else { look };
+        for at in chosen.iter().map(|at| *at as usize) {
             let rule = &view.rules[at];
             let judged = judge::judge(rule, &sight);
             let enough = rule.action.is_some()

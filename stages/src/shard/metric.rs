@@ -193,6 +193,7 @@ pub(super) struct Group {
     /// One per rule of the view.
     pub(super) alerts: SmallVec<[Alert; 1]>,
     /// Which of them were not well when they were last looked at; none where that is not known.
+    #[expect(clippy::box_collection, reason = "most groups have few rules, and pay a word for it")]
     pub(super) restless: Option<Box<Vec<u32>>>,
     /// When the last sample came, moved on over holes.
     pub(super) last: Option<Time>,
