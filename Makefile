@@ -9,7 +9,7 @@ LAB := target/lab
 # The same for `make cluster-lab`.
 CLUSTER_LAB := target/cluster-lab
 
-BENCHES := stages engine_vs_consumer time_to_alert standing_cost recovery failover
+BENCHES := stages rules backtest engine_vs_consumer time_to_alert standing_cost recovery failover
 
 .PHONY: lab cluster-lab test check soak chaos fuzz bench lint deny advisories setup-lab setup-test setup-fuzz clean
 

@@ -10,6 +10,7 @@
 
 use super::Shard;
 use super::metric::{ViewKey, filter, group_text, sorted};
+use super::runs::TOGETHER;
 use crate::log::Entry;
 use crate::matcher::Filter;
 use crate::revision::Taken;
@@ -17,6 +18,7 @@ use crate::settings::{Rule, Settings};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
 use crate::wire::SCHEMA;
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -203,8 +205,12 @@ impl Shard {
                 places.extend(view.groups.iter().map(|(text, group)| (*group, at, event(text))));
             }
         }
-        for (group, at, event) in places {
-            self.happen(group, at, event, now);
+        for together in places.chunks(TOGETHER) {
+            let ids: SmallVec<[u32; TOGETHER]> = together.iter().map(|(id, ..)| *id).collect();
+            self.look_ahead(&ids);
+            for (group, at, event) in together {
+                self.happen(*group, *at, *event, now);
+            }
         }
     }
 
@@ -238,27 +244,34 @@ impl Shard {
         now: Time,
     ) {
         self.replace_modes(metric, rules);
-        for rule in rules {
-            let before = old.get(&rule.name).map(|(before, _)| before);
-            if before.is_some_and(|before| compare(before, rule) == Edit::Clocks) {
-                self.happen_to_rule(metric, &rule.name, now, |_| Event::Change);
-            }
-        }
         for view in self.metrics[metric].views.clone() {
             let before = self.views[view].rules.clone();
-            let after = before.iter().filter_map(|one| named(rules, &one.name).cloned()).collect();
-            self.views[view].judge_by(after);
-            let owner = &self.views[view];
-            let groups: Vec<u32> = owner.groups.values().copied().collect();
-            for id in &groups {
-                let group = &mut self.groups[*id];
-                group.restless = None;
-                let edited = before.iter().zip(&owner.rules);
-                for (alert, (before, after)) in group.alerts.iter_mut().zip(edited) {
-                    alert.regrade(before, after);
+            let after: Vec<Arc<Rule>> =
+                before.iter().filter_map(|one| named(rules, &one.name).cloned()).collect();
+            let clocks = |rule: &Arc<Rule>| {
+                let before = old.get(&rule.name).map(|(before, _)| before);
+                before.is_some_and(|before| compare(before, rule) == Edit::Clocks)
+            };
+            let clocks: Vec<bool> = after.iter().map(clocks).collect();
+            let groups: Vec<u32> = self.views[view].groups.values().copied().collect();
+            // One walk over groups that lie far away.
+            for together in groups.chunks(TOGETHER) {
+                self.look_ahead(together);
+                for id in together {
+                    for at in (0..clocks.len()).filter(|at| clocks[*at]) {
+                        self.happen(*id, at, Event::Change, now);
+                    }
+                    let group = &mut self.groups[*id];
+                    group.restless = None;
+                    for (alert, (before, after)) in
+                        group.alerts.iter_mut().zip(before.iter().zip(&after))
+                    {
+                        alert.regrade(before, after);
+                    }
+                    self.touch(*id);
                 }
             }
-            groups.into_iter().for_each(|id| self.touch(id));
+            self.views[view].judge_by(after);
         }
     }
 

@@ -1,6 +1,7 @@
 //! CSV with a head: `ts,name,val` and labels in further columns.
 
 use super::{Flaw, Samples};
+use rustc_hash::FxHashMap;
 use stages::batch::Kind;
 use stages::decode::time_of;
 use stages::series::{Labels, check_labels, check_name, series_key};
@@ -49,8 +50,8 @@ pub(super) fn read(text: &str, samples: &mut Samples) -> Result<(), Flaw> {
         .from_reader(text.as_bytes());
     let columns = Columns::of(reader.headers().map_err(|error| flaw(&error))?)?;
     let mut record = csv::StringRecord::new();
-    // Series lie one after the other more often than not.
-    let (mut before, mut series) = (Vec::<String>::new(), 0);
+    // Series by what names them in a line, as it stands there: each is taken apart once.
+    let (mut known, mut named) = (FxHashMap::<Box<[u8]>, u32>::default(), Vec::new());
     while reader.read_record(&mut record).map_err(|error| flaw(&error))? {
         let line = record.position().map_or(0, csv::Position::line) as usize;
         let cell = |at: usize| record.get(at).unwrap_or_default();
@@ -68,14 +69,22 @@ pub(super) fn read(text: &str, samples: &mut Samples) -> Result<(), Flaw> {
             let message = format!("{:?} is no finite number", cell(columns.value));
             Flaw::at(line, columns.value + 1, message, "write a number, or leave out the line")
         })?;
-        let same = before.len() == record.len()
-            && record.iter().zip(&before).enumerate().all(|(at, (one, other))| {
-                at == columns.time || at == columns.value || one == other
-            });
-        if !same {
-            series = identity(&columns, &record, line, samples)?;
-            before = record.iter().map(str::to_owned).collect();
+        named.clear();
+        for (at, cell) in record.iter().enumerate() {
+            if at != columns.time && at != columns.value {
+                // A quoted cell may hold any byte; with its length before it, no two look like others.
+                named.extend_from_slice(&(cell.len() as u32).to_le_bytes());
+                named.extend_from_slice(cell.as_bytes());
+            }
         }
+        let series = match known.get(named.as_slice()) {
+            Some(series) => *series,
+            None => {
+                let series = identity(&columns, &record, line, samples)?;
+                known.insert(named.as_slice().into(), series);
+                series
+            }
+        };
         samples.add(time, series, value)?;
     }
     Ok(())

@@ -41,6 +41,14 @@ fn all_forms_say_the_same() {
 }
 
 #[test]
+fn cells_that_read_alike_together_are_different_series() {
+    let text = "ts,name,val,a,b\n1700000000,m,1,x,yz\n1700000001,m,2,xy,z\n1700000002,m,3,x,yz\n";
+    let series: Vec<u32> =
+        Samples::parse(text.as_bytes()).ok().expect("good").all.iter().map(|one| one.1).collect();
+    assert_eq!(series, [0, 1, 0]);
+}
+
+#[test]
 fn what_is_wrong_with_a_file_has_its_place() {
     assert_eq!(flaw("").1, "no samples");
     assert_eq!(

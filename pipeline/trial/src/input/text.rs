@@ -3,6 +3,7 @@
 //! `name{label="value"} 1.5 1700000000.5`; times below 1e11 are seconds, else milliseconds, as with any sample.
 
 use super::{Flaw, Samples};
+use rustc_hash::FxHashMap;
 use settings::cases::parse_selector;
 use stages::batch::Kind;
 use stages::decode::time_of;
@@ -13,7 +14,8 @@ const FORM: &str = "write it like county_api_ms{service=\"docket\"} 110 17000000
 
 pub(super) fn read(text: &str, samples: &mut Samples) -> Result<(), Flaw> {
     let mut counters: BTreeSet<&str> = BTreeSet::new();
-    let (mut before, mut series) = ("", 0);
+    // Series by their text: each is taken apart once.
+    let mut known: FxHashMap<&str, u32> = FxHashMap::default();
     for (line, number) in text.lines().zip(1..) {
         let line = line.trim();
         if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -38,14 +40,19 @@ pub(super) fn read(text: &str, samples: &mut Samples) -> Result<(), Flaw> {
             };
             return Err(Flaw::at(number, end + 1, message, FORM));
         };
-        if selector != before {
-            let (name, labels) =
-                parse_selector(selector).map_err(|why| Flaw::at(number, 1, why, FORM))?;
-            let counter = counters.contains(name.as_str())
-                || counters.contains(name.trim_end_matches("_total"));
-            let kind = if counter { Kind::Counter } else { Kind::Gauge };
-            (series, before) = (samples.number(&series_key(&name, &labels), kind), selector);
-        }
+        let series = match known.get(selector) {
+            Some(series) => *series,
+            None => {
+                let (name, labels) =
+                    parse_selector(selector).map_err(|why| Flaw::at(number, 1, why, FORM))?;
+                let counter = counters.contains(name.as_str())
+                    || counters.contains(name.trim_end_matches("_total"));
+                let kind = if counter { Kind::Counter } else { Kind::Gauge };
+                let series = samples.number(&series_key(&name, &labels), kind);
+                known.insert(selector, series);
+                series
+            }
+        };
         // NaN is a mark of staleness here, infinities no numbers.
         if value.is_finite() {
             samples.add(time, series, value)?;
