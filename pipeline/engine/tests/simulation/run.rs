@@ -37,7 +37,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>) -> Result<Counts, String> {
 async fn live(seed: u64, mutant: Option<Mutant>) -> Result<Counts, String> {
     let mut dice = Dice::new(seed);
     let shards = [1, 1, 2, 3][dice.below(4) as usize];
-    let apart = shards > 1 && seed.is_multiple_of(2);
+    let apart = shards > 1 && seed.is_multiple_of(4);
     let bus = MemoryBus::runtime_time(Layout::default(), BEGIN);
     bus.ensure(shards).await.unwrap();
     let shared: SharedBus = Arc::new(bus.clone());
