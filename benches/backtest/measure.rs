@@ -64,7 +64,7 @@ pub fn all(table: &mut Table) {
     let took = runtime.block_on(log(seconds));
     row(table, "the collector's entries in a log", &took);
     let folder = tempfile::tempdir().expect("a folder for a moment");
-    let forms: [(&str, fn(&mut String, &Line)); 4] = [
+    let forms: [(&str, Write); 4] = [
         ("CSV", csv),
         ("JSON lines", json),
         ("Prometheus text", text),
@@ -127,6 +127,9 @@ fn ended(backtest: Backtest, (began, cpu): (Instant, std::time::Duration)) -> To
     Took { samples, wall, cpu }
 }
 
+/// Appends a sample in one form.
+type Write = fn(&mut String, &Line);
+
 /// One sample of a file.
 struct Line {
     series: usize,
@@ -136,7 +139,7 @@ struct Line {
 }
 
 /// The hours as a file of one form, in order of time.
-fn file(seconds: i64, form: &str, write: fn(&mut String, &Line)) -> String {
+fn file(seconds: i64, form: &str, write: Write) -> String {
     let mut text = String::from(if form == "CSV" { "ts,name,val,host\n" } else { "" });
     let mut values = Values::new(1);
     for second in 0..seconds {

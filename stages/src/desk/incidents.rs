@@ -19,6 +19,13 @@ use std::sync::Arc;
 /// News this old when it is read happened while the product was down or far behind, and says so.
 const OLD: Span = Span::from_secs(120);
 
+/// What a page of an alert that flaps ends with.
+const FLAPS: &str = " - it flaps";
+
+fn flapping_topic(openings: u32) -> String {
+    format!("flapping/{openings}")
+}
+
 impl Desk {
     pub(super) fn shard_event(&mut self, event: ShardEvent) {
         match event {
@@ -212,6 +219,9 @@ impl Desk {
         };
         let openings = self.state.incidents.get(id).map_or(1, |incident| incident.openings);
         let mut summary = words::breach(rule, &it.group, (&it.severity, &it.evidence));
+        if it.flapping {
+            summary.push_str(FLAPS);
+        }
         if age > OLD {
             summary = words::while_down(&summary, it.time);
         }
@@ -228,6 +238,10 @@ impl Desk {
         let heard = self.tell(id, rule, &news);
         if let Some(incident) = self.state.incidents.get_mut(id) {
             incident.withheld = heard.untold == Some(Untold::Silenced);
+            if it.flapping && heard.untold.is_none() {
+                // The page says it: nobody needs a second message in the same moment.
+                incident.told.first(&flapping_topic(openings));
+            }
         }
         self.schedule_reminder(id, rule);
         self.say_incident(rule, it, (id, AlertState::Fired), heard, detail);
@@ -246,15 +260,13 @@ impl Desk {
         before: Option<&Alert>,
     ) {
         let flapped = before.is_some_and(|alert| alert.flapping);
-        if it.flapping && !flapped {
+        // An incident may begin flapping: then the page has said so, and here it is recorded.
+        if it.flapping && (!flapped || it.cause == Cause::Flapping) {
             let openings = self.state.incidents.get(id).map_or(1, |incident| incident.openings);
             let news = News {
                 reason: Reason::Flapping,
-                topic: format!("flapping/{openings}"),
-                summary: format!(
-                    "{} - it flaps",
-                    words::breach(rule, &it.group, (&it.severity, &it.evidence))
-                ),
+                topic: flapping_topic(openings),
+                summary: words::breach(rule, &it.group, (&it.severity, &it.evidence)) + FLAPS,
                 age: self.age(it),
                 ended: None,
                 evidence: Some(it.evidence.clone()),

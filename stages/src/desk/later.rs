@@ -2,7 +2,7 @@
 //! severity, and rollbacks judged again.
 
 use crate::desk::act::{self, Case};
-use crate::desk::column::{Heard, News};
+use crate::desk::column::{Heard, News, Untold};
 use crate::desk::rollback::Happening;
 use crate::desk::rollbacks::Word;
 use crate::desk::speak::facts_of;
@@ -47,7 +47,7 @@ impl Desk {
         let news = News {
             reason: Reason::Reminded,
             topic: format!("reminded/{number}"),
-            summary: format!("{line} - still open since {}", words::moment(incident.opened)),
+            summary: words::still(&line, incident.opened, alert.data),
             age: Span::ZERO,
             ended: None,
             evidence: Some(alert.evidence),
@@ -77,16 +77,14 @@ impl Desk {
         }
     }
 
-    /// New settings may say another severity of what is open. Of several the shard says which one it is, unless it is
-    /// none of them any more.
+    /// New settings may say another severity of what is open. Of several the shard says which one it is.
     pub(super) fn severities_changed(&mut self) {
         let open = self.state.incidents.values().filter(|incident| incident.progress.open());
         let open: Vec<String> = open.map(|incident| incident.id.clone()).collect();
         for id in open {
             let Some(rule) = self.rule_of(&id) else { continue };
             let Some((incident, alert)) = self.incident_and_alert(&id) else { continue };
-            let known = rule.grades.iter().any(|grade| grade.severity == incident.severity);
-            if known || incident.severity == rule.severity {
+            if !rule.grades.is_empty() || incident.severity == rule.severity {
                 continue;
             }
             let changed = Severity { id: &id, severity: &rule.severity, evidence: &alert.evidence };
@@ -128,7 +126,12 @@ impl Desk {
             action: None,
             action_detail: None,
         };
-        (self.tell(to.id, rule, &news), detail)
+        let heard = self.tell(to.id, rule, &news);
+        if let Some(incident) = self.state.incidents.get_mut(to.id) {
+            // As with a page: the end of the silence tells what it is by then.
+            incident.withheld |= heard.untold == Some(Untold::Silenced);
+        }
+        (heard, detail)
     }
 
     /// Judges again what something forbade that may have passed.

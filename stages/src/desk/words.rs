@@ -6,7 +6,7 @@ use crate::number::{plain, with_unit};
 use crate::series::Labels;
 use crate::settings::{Rule, Stat};
 use crate::time::Time;
-use crate::wire::{Evidence, Forbidden, Reason, RollbackState};
+use crate::wire::{DataFlag, Evidence, Forbidden, Reason, RollbackState};
 use std::collections::BTreeMap;
 
 /// Longest group of labels on a line of a page; a mail's subject and a phone's screen end there.
@@ -36,14 +36,21 @@ pub fn subject(rule: &Rule, group: &Labels) -> String {
     format!("{watched}{{{text}}}")
 }
 
-/// `county_api_ms 1580 ms (threshold 1000)`.
+/// `county_api_ms 1580 ms (threshold 1000)`; `heartbeat no data for 5m` where absence is the condition.
 pub fn breach(rule: &Rule, group: &Labels, (severity, evidence): (&str, &Evidence)) -> String {
+    if let Some(absent) = rule.absent {
+        return format!("{} no data for {absent}", subject(rule, group));
+    }
     let seen = reading(rule, evidence).unwrap_or_else(|| "no data".to_owned());
     format!("{} {seen} ({})", subject(rule, group), limit(rule, severity))
 }
 
-/// What the number is held against at this severity: `threshold 1000`, or `share 0.3` where the rule counts samples.
+/// What the number is held against at this severity: `threshold 1000`, `share 0.3` where the rule counts samples, or
+/// `absent 5m`.
 pub fn limit(rule: &Rule, severity: &str) -> String {
+    if let Some(absent) = rule.absent {
+        return format!("absent {absent}");
+    }
     if let Some(conditions) = conditions(rule) {
         return conditions;
     }
@@ -80,7 +87,8 @@ pub fn back(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
     format!("{} back{seen}", subject(rule, group))
 }
 
-/// The number to set beside the limit: the current level where the rule watches a level, else its statistic.
+/// The number to set beside the limit: the current level where the rule watches the mean, else its statistic, for the
+/// level may lie on the other side of the limit.
 pub fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
     let value = evidence.value;
     if rule.is_joined() {
@@ -93,9 +101,10 @@ pub fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
     }
     let unit = rule.unit_shown();
     match rule.stat {
-        Stat::Mean | Stat::Min | Stat::Max | Stat::Last => {
-            evidence.level.or(value).map(|level| with_unit(level, unit))
-        }
+        Stat::Mean => evidence.level.or(value).map(|level| with_unit(level, unit)),
+        Stat::Last => value.or(evidence.level).map(|value| with_unit(value, unit)),
+        Stat::Min => value.map(|value| format!("min {}", with_unit(value, unit))),
+        Stat::Max => value.map(|value| format!("max {}", with_unit(value, unit))),
         Stat::Sum => value.map(|value| format!("sum {}", with_unit(value, unit))),
         Stat::Stddev => value.map(|value| format!("stddev {}", with_unit(value, unit))),
         Stat::Percentile(q) => value.map(|value| format!("p{q} {}", with_unit(value, unit))),
@@ -174,6 +183,15 @@ pub fn digest(count: u64, reasons: &BTreeMap<Reason, u64>) -> String {
 /// What is said at the end of digests.
 pub const DIGEST_OVER: &str = "all that was held back is over";
 
+/// What is told again: the numbers of a line are old ones where there is no data.
+pub fn still(line: &str, opened: Time, data: DataFlag) -> String {
+    let now = match data {
+        DataFlag::NoData | DataFlag::MissingSeries => ", without data now",
+        DataFlag::Fresh | DataFlag::Stale | DataFlag::Insufficient => "",
+    };
+    format!("{line} - still open since {}{now}", moment(opened))
+}
+
 /// What was told late, said so.
 pub fn while_down(summary: &str, seen: Time) -> String {
     format!("{summary} - happened while down, at {}", moment(seen))
@@ -211,6 +229,9 @@ mod tests {
         let evidence = |value| Evidence { level: Some(150.0), value, ..Evidence::default() };
         for (stat, share, value, line) in [
             (Stat::Mean, None, 1004.5, "web_ms 150 ms (threshold 1000)"),
+            (Stat::Last, None, 1004.5, "web_ms 1004 ms (threshold 1000)"),
+            (Stat::Max, None, 4000.0, "web_ms max 4000 ms (threshold 1000)"),
+            (Stat::Min, None, 1200.0, "web_ms min 1200 ms (threshold 1000)"),
             (Stat::Percentile(99.0), None, 4000.0, "web_ms p99 4000 ms (threshold 1000)"),
             (Stat::Count, None, 1200.0, "web_ms 1200 samples (threshold 1000)"),
             (Stat::Rate, None, 1200.0, "web_ms 1200/s (threshold 1000)"),

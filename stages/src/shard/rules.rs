@@ -254,6 +254,7 @@ impl Shard {
             };
             let clocks: Vec<bool> = after.iter().map(clocks).collect();
             let groups: Vec<u32> = self.views[view].groups.values().copied().collect();
+            let mut renamed = Vec::new();
             // One walk over groups that lie far away.
             for together in groups.chunks(TOGETHER) {
                 self.look_ahead(together);
@@ -263,15 +264,22 @@ impl Shard {
                     }
                     let group = &mut self.groups[*id];
                     group.restless = None;
-                    for (alert, (before, after)) in
-                        group.alerts.iter_mut().zip(before.iter().zip(&after))
+                    let rules = before.iter().zip(&after);
+                    for (at, (alert, (before, after))) in
+                        group.alerts.iter_mut().zip(rules).enumerate()
                     {
-                        alert.regrade(before, after);
+                        if alert.regrade(before, after) {
+                            renamed.push((*id, at));
+                        }
                     }
                     self.touch(*id);
                 }
             }
             self.views[view].judge_by(after);
+            for (group, at) in renamed {
+                // Said under the rule it was, it is said again with the severity it has now.
+                self.happen(group, at, Event::Change, now);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use super::rules::Looking;
 use crate::settings::Rule;
 use crate::time::Time;
 use crate::track::Alert;
+use crate::track::axis::Event;
 use crate::wire::Axis;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +42,10 @@ impl Shard {
         self.metrics[metric].views = views;
         self.settle_intake(metric);
         self.rejoin(metric, now);
-        self.hand_out(metric, &mut moving);
+        for (group, at) in self.hand_out(metric, &mut moving) {
+            // Said under the rule it was, it is said again with the severity it has now.
+            self.happen(group, at, Event::Change, now);
+        }
     }
 
     fn take_alerts(&mut self, views: &[u32]) -> Moving {
@@ -105,7 +109,9 @@ impl Shard {
         }
     }
 
-    fn hand_out(&mut self, metric: u32, moving: &mut Moving) {
+    /// Gives alerts to their groups; those that have another severity by that: group, and number of the rule.
+    fn hand_out(&mut self, metric: u32, moving: &mut Moving) -> Vec<(u32, usize)> {
+        let mut renamed = Vec::new();
         for view in self.metrics[metric].views.clone() {
             let owner = &self.views[view];
             let mut groups = Vec::new();
@@ -115,24 +121,27 @@ impl Shard {
                 for _ in &group.alerts {
                     self.axes.went(Axis::Unknown);
                 }
-                let mut alert = |rule: &Arc<Rule>| {
+                let mut alert = |(at, rule): (usize, &Arc<Rule>)| {
                     let Some((before, alerts)) = moving.get_mut(&rule.name) else {
                         return Alert::default();
                     };
                     let found = alerts.binary_search_by(|(other, _)| other.cmp(text)).ok();
-                    found.map_or_else(Alert::default, |at| {
-                        let mut alert = std::mem::take(&mut alerts[at].1);
-                        alert.regrade(before, rule);
+                    found.map_or_else(Alert::default, |found| {
+                        let mut alert = std::mem::take(&mut alerts[found].1);
+                        if alert.regrade(before, rule) {
+                            renamed.push((*id, at));
+                        }
                         alert
                     })
                 };
                 group.restless = None;
-                group.alerts = owner.rules.iter().map(&mut alert).collect();
+                group.alerts = owner.rules.iter().enumerate().map(&mut alert).collect();
                 group.alerts.iter().for_each(|alert| self.axes.came(alert.state.axis()));
                 groups.push(*id);
             }
             groups.into_iter().for_each(|id| self.touch(id));
         }
+        renamed
     }
 }
 

@@ -76,12 +76,12 @@ impl Alert {
 
     /// The rule has other grades from now on. The alert keeps its severity where the rule still has it, else the worst of
     /// those that ask for no more than it had reached: an edit alone makes nothing better. What it has reached by then
-    /// shows in the next evaluation.
-    pub fn regrade(&mut self, before: &Rule, after: &Rule) {
+    /// shows in the next evaluation. Whether an open one has another severity by that.
+    pub fn regrade(&mut self, before: &Rule, after: &Rule) -> bool {
         if before.grades == after.grades {
-            return;
+            return false;
         }
-        let severity = before.severity_at(self.grade());
+        let severity = before.severity_at(self.grade()).to_owned();
         let reached = judge::limit_at(before, self.grade());
         let named = (0..after.grades.len()).find(|at| after.severity_at(*at) == severity);
         let milder = (0..after.grades.len()).rfind(|at| {
@@ -100,6 +100,7 @@ impl Alert {
             let held = self.above.iter_mut().take(kept);
             held.for_each(|rung| rung.state = State::Firing { opened });
         }
+        self.state.opened().is_some() && after.severity_at(self.grade()) != severity
     }
 
     pub(super) fn freeze_grades(&mut self, hole: Span) {

@@ -192,9 +192,15 @@ impl Desk {
 
     /// Lets something other than an evaluation happen to all alerts of a rule; `rule` is it as it was before.
     pub(super) fn happen_apart(&mut self, rule: &Arc<Rule>, event: Event) {
-        let (now, position) = (self.state.now, self.state.position);
         let Some(judged) = self.state.apart.rules.get(&rule.name) else { return };
-        for text in judged.groups.keys().cloned().collect::<Vec<_>>() {
+        let texts = judged.groups.keys().cloned().collect();
+        self.happen_apart_to(rule, texts, event);
+    }
+
+    /// The same to those of these label sets.
+    pub(super) fn happen_apart_to(&mut self, rule: &Arc<Rule>, texts: Vec<String>, event: Event) {
+        let (now, position) = (self.state.now, self.state.position);
+        for text in texts {
             let apart = &mut self.state.apart;
             let Some(judged) = apart.rules.get_mut(&rule.name) else { return };
             let Some(Group { alert, armed }) = judged.groups.get_mut(&text) else { continue };

@@ -111,8 +111,13 @@ impl Desk {
             (judged.since, judged.view) = (since, View { clock, second, ..view });
         }
         judged.view.fit(rule);
-        for group in judged.groups.values_mut() {
-            group.alert.regrade(before, rule);
+        let mut renamed = Vec::new();
+        for (text, group) in &mut judged.groups {
+            if group.alert.regrade(before, rule) {
+                renamed.push(text.clone());
+            }
         }
+        // Said under the rule it was, it is said again with the severity it has now.
+        self.happen_apart_to(rule, renamed, Event::Change);
     }
 }

@@ -93,8 +93,15 @@ impl Shard {
         }
         let join = &mut self.joins.joins[id];
         join.rule = Arc::clone(&rule);
+        let mut renamed = Vec::new();
         for group in join.groups.values() {
-            self.joins.groups[*group].alert.regrade(&before, &rule);
+            if self.joins.groups[*group].alert.regrade(&before, &rule) {
+                renamed.push(*group);
+            }
+        }
+        for group in renamed {
+            // Said under the rule it was, it is said again with the severity it has now.
+            self.happen_to_join(group, Event::Change, now);
         }
     }
 
