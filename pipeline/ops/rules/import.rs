@@ -24,7 +24,8 @@ pub fn run(
         write_new(to, text)?;
     }
     if format == Format::Json {
-        println!("{}", json!({ "rules": rules, "refused": refused, "text": text }));
+        let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+        println!("{}", json!({ "rules": names, "refused": refused, "text": text }));
         return Ok(());
     }
     if to.is_none() {

@@ -41,5 +41,7 @@ fn print(runs: &[Run<'_>], files: usize) {
         print!("{}", report::text(run));
     }
     let passed = runs.iter().filter(|run| run.passed()).count();
-    println!("{passed} of {} tests in {files} files passed", runs.len());
+    let not_run: usize = runs.iter().map(|run| run.case.not_run.len()).sum();
+    let left = if not_run > 0 { format!(", {not_run} parts not run") } else { String::new() };
+    println!("{passed} of {} tests in {files} files passed{left}", runs.len());
 }

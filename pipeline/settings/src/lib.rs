@@ -50,6 +50,6 @@ pub use hint::nearest;
 pub use load::{Loaded, load, load_beside, load_with, revision_of};
 pub use ops::{BusConfig, NotifyConfig, OpsConfig, Pacing, ROLES, Role, Smtp, Tls};
 pub use problem::{Kind, Place, Problem, Problems, Severity};
-pub use prometheus::{Import, Refused, import_prometheus};
+pub use prometheus::{Converted, Import, Refused, import_prometheus};
 pub use schema::{defaults_schema, rule_schema};
 pub use secret::{Secret, SecretError};

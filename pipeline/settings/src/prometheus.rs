@@ -23,11 +23,28 @@ use std::time::Duration;
 pub struct Import {
     /// The rule file; empty if no rule could be converted.
     pub text: String,
-    /// Names of the rules in it.
-    pub rules: Vec<String>,
+    /// The rules in it.
+    pub rules: Vec<Converted>,
     /// Rules that could not be converted.
     pub refused: Vec<Refused>,
 }
+
+/// A rule that was converted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// Its name here, where there is one of each.
+    pub name: String,
+    /// Its name there.
+    pub alert: String,
+    /// Whether it had a severity there; else it is `warning`.
+    pub has_severity: bool,
+    /// Labels and annotations that could not be converted.
+    pub left_out: BTreeSet<String>,
+    text: String,
+}
+
+/// The labels that tell the series of a metric apart where an expression does not say; none: nobody knows.
+pub(crate) type GroupBy<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 
 /// A rule that could not be converted.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -46,12 +63,23 @@ pub struct Refused {
 /// # Errors
 /// The file cannot be read, or is none of Prometheus.
 pub fn import_prometheus(path: &Path, group_by: Option<&[String]>) -> Result<Import, Problems> {
+    import(path, &|_| group_by.map(<[String]>::to_vec), &mut BTreeSet::new())
+}
+
+/// As [`import_prometheus`], for one of several files: `names` are those of the rules so far.
+///
+/// # Errors
+/// See [`import_prometheus`].
+pub(crate) fn import(
+    path: &Path,
+    group_by: GroupBy<'_>,
+    names: &mut BTreeSet<String>,
+) -> Result<Import, Problems> {
     let layout = Layout::at(path.parent().unwrap_or(Path::new(".")));
     let report = Report::default();
     let node = files::read(&layout, path, &report);
     let groups = node.as_ref().and_then(|node| Fields::open(node, &report)?.node("groups"));
     let mut import = Import::default();
-    let mut names = BTreeSet::new();
     for rule in rules_of(groups, &report) {
         let Some(fields) = Fields::open(rule, &report) else { continue };
         let name = fields.text("alert").or_else(|| fields.text("record"));
@@ -62,15 +90,14 @@ pub fn import_prometheus(path: &Path, group_by: Option<&[String]>) -> Result<Imp
                 Err("it records a series: rules compute their statistics themselves".to_owned())
             }
             false => {
-                let unique = unique(&name, &mut names);
-                let text = convert(&fields, &unique, group_by).and_then(checked);
-                text.map(|text| (unique, text))
+                let unique = unique(&name, names);
+                convert(&fields, (&name, &unique), group_by).and_then(checked)
             }
         };
         match converted {
-            Ok((unique, text)) => {
-                import.text.push_str(&text);
-                import.rules.push(unique);
+            Ok(converted) => {
+                import.text.push_str(&converted.text);
+                import.rules.push(converted);
             }
             Err(why) => import.refused.push(Refused { at, name, why }),
         }
@@ -115,12 +142,17 @@ fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
     found
 }
 
-/// The text of a rule, as an item of a list.
-fn convert(fields: &Fields<'_>, name: &str, group_by: Option<&[String]>) -> Result<String, String> {
+/// A rule, its text as an item of a list.
+fn convert(
+    fields: &Fields<'_>,
+    (alert, name): (&str, &str),
+    group_by: GroupBy<'_>,
+) -> Result<Converted, String> {
     let said = fields.text("expr").ok_or("it has no expr")?;
     let mut condition = expression::read(&said.text)?;
     let groups = grouped(&mut condition, group_by)?;
-    let (labels, severity) = labels(fields, &mut condition);
+    let mut left_out = BTreeSet::new();
+    let (labels, severity) = labels(fields, &mut condition, &mut left_out);
     let mut text = String::new();
     let quoted = |value: &str| Json::from(value).to_string();
     // Writing to a string does not fail.
@@ -159,7 +191,7 @@ fn convert(fields: &Fields<'_>, name: &str, group_by: Option<&[String]>) -> Resu
         .map(String::as_str)
         .chain(labels.iter().map(|(name, _)| name.as_str()))
         .collect();
-    let texts = annotations(fields, &known, &mut condition.notes);
+    let texts = annotations(fields, &known, (&mut condition.notes, &mut left_out));
     if let Some((_, page)) =
         texts.iter().find(|(name, page)| name == "runbook_url" && page.starts_with("http"))
     {
@@ -173,16 +205,18 @@ fn convert(fields: &Fields<'_>, name: &str, group_by: Option<&[String]>) -> Resu
         }
     }
     let notes: String = condition.notes.iter().map(|note| format!("# {name}: {note}\n")).collect();
-    Ok(format!("{}- {}", notes.replace("\r", " "), text.trim_start()))
+    let text = format!("{}- {}", notes.replace("\r", " "), text.trim_start());
+    let (name, alert, has_severity) = (name.to_owned(), alert.to_owned(), severity.is_some());
+    Ok(Converted { name, alert, has_severity, left_out, text })
 }
 
 /// The labels that tell its alerts apart.
-fn grouped(condition: &mut Condition, said: Option<&[String]>) -> Result<Vec<String>, String> {
+fn grouped(condition: &mut Condition, said: GroupBy<'_>) -> Result<Vec<String>, String> {
     if let Some(labels) = condition.group_by.take() {
         return Ok(labels);
     }
-    if let Some(labels) = said {
-        return Ok(labels.to_vec());
+    if let Some(labels) = said(&condition.metric) {
+        return Ok(labels);
     }
     let worst = matches!(
         (condition.stat.as_str(), condition.compare.as_str()),
@@ -219,11 +253,13 @@ fn span(length: Duration) -> String {
 fn labels(
     fields: &Fields<'_>,
     condition: &mut Condition,
+    left_out: &mut BTreeSet<String>,
 ) -> (Vec<(String, String)>, Option<String>) {
     let (mut labels, mut severity) = (Vec::new(), None);
     for (name, value) in fields.text_map("labels", |_, _, _| {}) {
         if value.contains("{{") {
             condition.notes.push(format!("label {name} is a template and left out"));
+            left_out.insert(name);
         } else if name == "severity" && crate::is_plain_name(&value) {
             severity = Some(value);
         } else {
@@ -237,15 +273,18 @@ fn labels(
 fn annotations(
     fields: &Fields<'_>,
     known: &BTreeSet<&str>,
-    notes: &mut Vec<String>,
+    (notes, left_out): (&mut Vec<String>, &mut BTreeSet<String>),
 ) -> Vec<(String, String)> {
     let mut texts = Vec::new();
     for (name, text) in fields.text_map("annotations", |_, _, _| {}) {
         match translated(&text, known) {
             Some(text) => texts.push((name, text)),
-            None => notes.push(format!(
-                "annotation {name} says more than can be filled in, and is left out"
-            )),
+            None => {
+                notes.push(format!(
+                    "annotation {name} says more than can be filled in, and is left out"
+                ));
+                left_out.insert(name);
+            }
         }
     }
     texts
@@ -272,9 +311,9 @@ fn translated(text: &str, known: &BTreeSet<&str>) -> Option<String> {
 }
 
 /// The text, once the reader of rule files has found nothing wrong with it.
-fn checked(text: String) -> Result<String, String> {
+fn checked(converted: Converted) -> Result<Converted, String> {
     let report = Report::default();
-    let file = format!("rules:\n{text}");
+    let file = format!("rules:\n{}", converted.text);
     if let Some(node) = yaml::parse(&Place::file("-"), file.as_bytes(), &report) {
         rule::read(&node, "-", &report);
     }
@@ -283,6 +322,6 @@ fn checked(text: String) -> Result<String, String> {
         Some(problem) => {
             Err(format!("rules cannot say it: {}: {}", problem.message, problem.remedy))
         }
-        None => Ok(text),
+        None => Ok(converted),
     }
 }

@@ -1,6 +1,7 @@
 //! A rule's test: plays what it says happens, and holds what was said against what it expects.
 
 use crate::feed::Feed;
+use crate::firing;
 use crate::found::{self, Found};
 use crate::said::{Said, Spoken};
 use crate::{Script, Setup, Trial, TrialError};
@@ -65,7 +66,10 @@ pub fn check(case: &Case, settings: &Settings) -> Result<Verdict, TrialError> {
     let spoken = play.trial.take_spoken();
     let mut differences = Vec::new();
     for (about, rows) in &case.expect {
-        let difference = found::hold(*about, rows, &spoken, case.start);
+        let difference = match about {
+            About::Firing => firing::hold(rows, (&spoken, case.start), settings),
+            _ => found::hold(*about, rows, &spoken, case.start),
+        };
         differences.extend(difference);
     }
     let mut notes = play.notes;

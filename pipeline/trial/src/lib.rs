@@ -9,6 +9,7 @@ mod case;
 mod edge;
 mod error;
 mod feed;
+mod firing;
 mod found;
 pub mod input;
 mod line;

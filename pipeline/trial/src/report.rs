@@ -32,10 +32,8 @@ impl Run<'_> {
 
 /// Runs all tests of all files, as many at a time as there are processors; results in the order written.
 pub fn run_all<'a>(files: &'a [CaseFile], settings: &Settings) -> Vec<Run<'a>> {
-    let cases: Vec<(&str, &Case)> = files
-        .iter()
-        .flat_map(|file| file.cases.iter().map(|case| (file.file.as_str(), case)))
-        .collect();
+    let cases: Vec<(&CaseFile, &Case)> =
+        files.iter().flat_map(|file| file.cases.iter().map(move |case| (file, case))).collect();
     let workers =
         std::thread::available_parallelism().map_or(1, usize::from).min(cases.len().max(1));
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -46,8 +44,8 @@ pub fn run_all<'a>(files: &'a [CaseFile], settings: &Settings) -> Vec<Run<'a>> {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((file, case)) = cases.get(at) else { return };
                     let began = Instant::now();
-                    let verdict = check(case, settings).map_err(|error| error.to_string());
-                    let run = Run { file, case, verdict, took: began.elapsed() };
+                    let verdict = verdict(case, file.settings.as_ref().unwrap_or(settings));
+                    let run = Run { file: &file.file, case, verdict, took: began.elapsed() };
                     done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at, run));
                 }
             });
@@ -58,6 +56,13 @@ pub fn run_all<'a>(files: &'a [CaseFile], settings: &Settings) -> Vec<Run<'a>> {
     done.into_iter().map(|(_, run)| run).collect()
 }
 
+fn verdict(case: &Case, settings: &Settings) -> Result<Verdict, String> {
+    if !case.not_run.is_empty() && case.expect.iter().all(|(_, rows)| rows.is_empty()) {
+        return Err("nothing that is expected in it can be run".to_owned());
+    }
+    check(case, settings).map_err(|error| error.to_string())
+}
+
 /// A test as people read it: one line, and the difference below it where it failed.
 pub fn text(run: &Run<'_>) -> String {
     let (name, millis) = (&run.case.name, run.took.as_millis());
@@ -66,6 +71,9 @@ pub fn text(run: &Run<'_>) -> String {
         _ => format!("FAIL  {}: {name}\n", run.case.place),
     };
     text.push_str(&detail(run));
+    for why in &run.case.not_run {
+        let _ = writeln!(text, "      not run: {why}");
+    }
     text
 }
 
@@ -130,8 +138,14 @@ fn wanted(expected: &Expected) -> String {
 
 fn pairs(fields: &[(&'static str, String)]) -> String {
     let said = fields.iter().filter(|(_, text)| !text.is_empty());
-    let quoted =
-        |text: &str| if text.contains(' ') { format!("{text:?}") } else { text.to_owned() };
+    // What has quotes of its own is told apart by them.
+    let quoted = |text: &str| {
+        if text.contains(' ') && !text.contains('"') {
+            format!("{text:?}")
+        } else {
+            text.to_owned()
+        }
+    };
     said.map(|(name, text)| format!("{name}={}", quoted(text))).collect::<Vec<_>>().join(" ")
 }
 
@@ -162,6 +176,7 @@ fn one_as_json(run: &Run<'_>) -> Value {
         "seconds": run.took.as_secs_f64(),
         "error": run.verdict.as_ref().err(),
         "differences": differences,
+        "not_run": run.case.not_run,
         "notes": run.verdict.as_ref().map(|verdict| verdict.notes.clone()).unwrap_or_default(),
     })
 }
@@ -190,16 +205,21 @@ pub fn junit(runs: &[Run<'_>]) -> String {
                 xml,
                 "    <testcase classname=\"{file}\" name=\"{name}\" time=\"{time:.3}\""
             );
-            if run.passed() {
+            if run.passed() && run.case.not_run.is_empty() {
                 xml.push_str("/>\n");
                 continue;
             }
-            let place = escaped(&run.case.place.to_string());
-            let detail = escaped(&detail(run));
-            let _ = writeln!(
-                xml,
-                ">\n      <failure message=\"{place}\">{detail}</failure>\n    </testcase>"
-            );
+            xml.push_str(">\n");
+            if !run.passed() {
+                let place = escaped(&run.case.place.to_string());
+                let detail = escaped(&detail(run));
+                let _ = writeln!(xml, "      <failure message=\"{place}\">{detail}</failure>");
+            }
+            if !run.case.not_run.is_empty() {
+                let left = escaped(&run.case.not_run.join("\n"));
+                let _ = writeln!(xml, "      <system-out>not run: {left}</system-out>");
+            }
+            xml.push_str("    </testcase>\n");
         }
         xml.push_str("  </testsuite>\n");
     }

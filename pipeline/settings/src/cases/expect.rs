@@ -25,10 +25,12 @@ pub enum About {
     Messages,
     /// What is decided and what becomes of rollbacks.
     Rollbacks,
+    /// All alerts of one name that are firing at a time, with labels and annotations: of test files of `promtool`.
+    Firing,
 }
 
 impl About {
-    /// All of them, in the order they are shown.
+    /// Those people write, in the order they are shown.
     pub const ALL: [Self; 6] = [
         Self::Alerts,
         Self::Transitions,
@@ -47,6 +49,7 @@ impl About {
             Self::Pages => "pages",
             Self::Messages => "messages",
             Self::Rollbacks => "rollbacks",
+            Self::Firing => "firing",
         }
     }
 
@@ -86,6 +89,7 @@ impl About {
                 ("severity", Text),
                 ("message", Text),
             ],
+            Self::Firing => &[("alert", Text), ("firing", Text)],
             Self::Rollbacks => &[
                 ("plan", Plan),
                 ("rule", Rule),

@@ -4,10 +4,12 @@
 
 mod events;
 mod expect;
+mod promtool;
 mod series;
 
 pub use events::{Deed, Event, Script};
 pub use expect::{About, Expected, group_text};
+pub use promtool::{UNSAID, firing_text};
 pub use series::{Series, Stretch, parse_selector};
 
 use crate::fields::{Fields, Said, short};
@@ -47,6 +49,8 @@ pub struct Case {
     pub until: Span,
     /// What is expected.
     pub expect: Vec<(About, Vec<Expected>)>,
+    /// What stands in it and cannot be run, each with its place and the reason.
+    pub not_run: Vec<String>,
 }
 
 /// The tests of one file.
@@ -56,6 +60,8 @@ pub struct CaseFile {
     pub file: String,
     /// In the order written.
     pub cases: Vec<Case>,
+    /// The rules it brings with it, where it tests none of the folder.
+    pub settings: Option<Settings>,
 }
 
 /// Reads all `*.test.yml` among and below `paths`, and what somebody should look at in them.
@@ -72,7 +78,11 @@ pub fn load_cases(
     for path in files::test_files(layout, paths, &report) {
         let Some(node) = files::read(layout, &path, &report) else { continue };
         let shown = layout.place(&path).file.to_string();
-        files.push(CaseFile { file: shown, cases: read(&node, settings, &report) });
+        let (cases, own) = match promtool::is_one(&node) {
+            true => promtool::read(&path, &node, &report),
+            false => (read(&node, settings, &report), None),
+        };
+        files.push(CaseFile { file: shown, cases, settings: own });
     }
     let problems = report.finish();
     if problems.errors() > 0 { Err(problems) } else { Ok((files, problems)) }
@@ -138,7 +148,8 @@ fn one(fields: Fields<'_>, settings: &Settings) -> Option<Case> {
     let (rules, end) =
         (under_test(&named, &series, &events, &expect, settings), end(&series, &events, &expect));
     let (name, until) = (name?.text, until.unwrap_or(end));
-    Some(Case { place, name, start, rules, series, events, scripts, until, expect })
+    let not_run = Vec::new();
+    Some(Case { place, name, start, rules, series, events, scripts, until, expect, not_run })
 }
 
 fn start(fields: &Fields<'_>) -> Time {

@@ -37,7 +37,7 @@ fn what_is_converted_loads() {
     assert!(import.rules.len() >= 8, "{:?}", import.rules);
     let folder = Folder::new().with("alerts/imported.yml", &import.text);
     let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems}"));
-    for name in &import.rules {
+    for name in import.rules.iter().map(|rule| &rule.name) {
         assert!(loaded.settings.rules.iter().any(|rule| rule.name == *name), "{name}");
     }
 }
