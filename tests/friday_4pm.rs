@@ -56,6 +56,7 @@ async fn the_slow_county_api_is_seen_paged_rolled_back_and_verified() {
 
     people_were_told(&lab).await;
     everything_happened_once(&lab).await;
+    why_and_a_backtest_say_the_same(&lab, data).await;
     board_shows_spike_and_recovery(&browser, &lab).await;
     board_is_readable_everywhere(&browser, &lab).await;
     browser.close().await;
@@ -112,6 +113,33 @@ async fn everything_happened_once(lab: &Lab) {
     assert_eq!(seen, milestones, "{states:?}");
     let lines = lab.printed.iter().filter(|line| line.contains("EXEC")).count();
     assert_eq!(lines, 1);
+}
+
+/// Asked afterwards, with nothing but the logs: why it fired, and what the rule would have done.
+async fn why_and_a_backtest_say_the_same(lab: &Lab, data: &str) {
+    let events = get_json(&format!("{}/api/events?metric=county_api_ms", lab.url)).await;
+    let incident = events["events"][0]["incident"].as_str().unwrap().to_owned();
+    let said = answer(&["why", &incident, "--data", data]).await;
+    for words in ["ok -> firing: breach", "oncall@opm.gov fired", "DOCKET_RULE recovered"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(said.contains("log 0: ") && said.contains("say what was recorded"), "{said}");
+    let said = answer(&["why", "--rule", "county_api", "--at", "now", "--data", data]).await;
+    assert!(said.contains("  ok: ") && said.contains("recorded last: "), "{said}");
+    let backtest = ["backtest", "alerts/county_api.yml", "--since", "1h", "--data", data];
+    let said = answer(&[&backtest[..], &["--format", "json"]].concat()).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let incidents = said["variants"][0]["incidents"].as_array().unwrap();
+    assert_eq!(incidents.len(), 1, "{said}");
+    assert_eq!(incidents[0]["id"], incident, "the very incident");
+}
+
+async fn answer(args: &[&str]) -> String {
+    let output = ops(args).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let trouble = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {said}{trouble}");
+    said
 }
 
 async fn board_shows_spike_and_recovery(browser: &Browser, lab: &Lab) {
