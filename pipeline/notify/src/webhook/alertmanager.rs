@@ -89,10 +89,11 @@ fn text(time: Time) -> String {
     time.to_string()
 }
 
-/// 16 hex digits of the labels, as Alertmanager's are.
+/// 16 hex digits of the labels, as Alertmanager's are, but for the severity: an alert that gets worse is the same one.
 fn fingerprint(labels: &Labels) -> String {
+    let naming = labels.iter().filter(|(name, _)| *name != "severity");
     let parts: Vec<&str> =
-        labels.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+        naming.flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
     key::of(&parts)[..16].to_owned()
 }
 
@@ -113,6 +114,16 @@ mod tests {
         assert_eq!(first["endsAt"], NOT_ENDED);
         assert_eq!(last["endsAt"], "2026-11-20T16:08:01.000000000Z");
         assert_eq!(fired["groupKey"], "{}:{alertname=\"county_api\"}");
+    }
+
+    #[test]
+    fn an_alert_that_changes_its_severity_stays_the_same_one() {
+        let worse = Intent { severity: "warning".to_owned(), ..county(Reason::SeverityChanged) };
+        let [changed, resolved] =
+            [worse, county(Reason::Resolved)].map(|intent| body(&intent, "http://ops"));
+        let (first, last) = (&changed["alerts"][0], &resolved["alerts"][0]);
+        assert_ne!(first["labels"]["severity"], last["labels"]["severity"]);
+        assert_eq!(first["fingerprint"], last["fingerprint"]);
     }
 
     #[test]
