@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn a_moment_is_a_date_with_its_time_or_how_long_ago() {
         let dated = read("2026-11-20T16:00:00Z").unwrap();
-        assert_eq!(dated.to_string(), "2026-11-20T16:00:00Z");
+        assert_eq!(dated.to_string(), "2026-11-20T16:00:00.000000000Z");
         let before = now();
         assert!(read("now").unwrap() >= before);
         let ago = read("1h30m").unwrap();
