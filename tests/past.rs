@@ -62,10 +62,6 @@ async fn an_outage_in_a_file_is_found_with_its_times() {
     assert!(said.contains("2026-11-20T16:03:"), "when it fired: {said}");
 }
 
-fn cells(text: &str) -> Vec<String> {
-    text.split_whitespace().map(str::to_owned).collect()
-}
-
 #[tokio::test]
 async fn rules_are_held_against_others_and_swept() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,16 +75,14 @@ async fn rules_are_held_against_others_and_swept() {
     let sweep = ["--sweep", "threshold=500..2000:500", "--html", page.to_str().unwrap()];
     let (well, said, trouble) = backtest(folder.path(), &sweep).await;
     assert!(well, "{said}{trouble}");
-    let row = |value: &str| -> Vec<String> {
-        let mut rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let row = rows.find(|row| row.first() == Some(&value));
-        row.unwrap_or_else(|| panic!("a row of {value}: {said}"))[..3]
-            .iter()
-            .map(|&cell| cell.to_owned())
-            .collect()
-    };
-    assert_eq!((row("500"), row("1000")), (cells("500 1 1"), cells("1000 1 1")), "{said}");
-    assert_eq!((row("1500"), row("2000")), (cells("1500 0 0"), cells("2000 0 0")), "{said}");
+    // Value, incidents, pages.
+    let rows: Vec<String> = said
+        .lines()
+        .map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    for row in ["500 1 1", "1000 1 1", "1500 0 0", "2000 0 0"] {
+        assert!(rows.iter().any(|one| one == row), "{row}: {said}");
+    }
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("<svg") && page.contains("threshold"), "{page}");
 }
