@@ -2,7 +2,7 @@
 
 use crate::fleet;
 use crate::scale::House;
-use crate::support::machine::StepTook;
+use crate::support::machine::{StepTook, parts};
 use crate::support::table::{Goal, Table, short};
 use stages::settings::{Rule, Settings};
 
@@ -63,8 +63,8 @@ pub fn measure(table: &mut Table) {
 
 /// Puts settings in force; its step and the longest one after it.
 fn put(house: &mut House, settings: &Settings) -> (StepTook, StepTook) {
-    let batches = house.next();
-    let step = house.machine.alone(|machine| machine.apply(settings, &batches));
+    let (batches, parts) = (house.next(), parts(settings));
+    let step = house.machine.alone(|machine| machine.apply(parts, &batches));
     let after = (0..AFTER).map(|_| house.step()).max_by_key(|step| step.wall);
     (step, after.unwrap_or_default())
 }

@@ -50,6 +50,11 @@ pub struct StepTook {
     pub cpu: Duration,
 }
 
+/// A revision as whoever applies it writes it to the bus.
+pub fn parts(settings: &Settings) -> Vec<Bytes> {
+    stages::revision::parts(settings).expect("a bus takes them")
+}
+
 /// One shard on one worker.
 pub struct Machine {
     dataflow: Dataflow,
@@ -73,7 +78,7 @@ impl Machine {
         let mut machine = Self { dataflow, done, in_flight: 0, round, sequence, now, tally };
         let state = LogState { log: LOG, created: now, now: Time(0), snapshot: None };
         machine.feed(Feed::Adopt(state));
-        machine.apply(settings, &[]);
+        machine.apply(parts(settings), &[]);
         machine.take();
         machine
     }
@@ -89,8 +94,7 @@ impl Machine {
     }
 
     /// Feeds one step of 100 ms in which a revision arrives, its parts one after the other, and these batches.
-    pub fn apply(&mut self, settings: &Settings, batches: &[Bytes]) {
-        let parts = stages::revision::parts(settings).expect("a bus takes them");
+    pub fn apply(&mut self, parts: Vec<Bytes>, batches: &[Bytes]) {
         let parts = parts.into_iter().map(|part| (EntryKind::Settings, part));
         let batches = batches.iter().map(|batch| (EntryKind::Batch, batch.clone()));
         self.step(parts.chain(batches).collect());

@@ -18,7 +18,7 @@ impl Shard {
     /// Evaluates a group at `now` and says what its alerts do.
     pub(super) fn evaluate(&mut self, id: u32, now: Time) {
         let group = &mut self.groups[id];
-        let view = &self.views[group.view];
+        let view = &mut self.views[group.view];
         let glance = group.window.glance(now);
         let mut due = group.window.next_leave();
         let sight = sight(group, view, &glance, now);
@@ -48,6 +48,7 @@ impl Shard {
             due = [due, alert.due(rule, &judged, now)].into_iter().flatten().min();
             if !self.moves.is_empty() {
                 self.axes.moved(before, alert.state.axis());
+                view.axes.moved(before, alert.state.axis());
                 let reading = group.window.read(now);
                 let seen = Seen::of(group, rule, &reading, now);
                 self.speaker.moves(&seen, &mut self.moves);
@@ -66,12 +67,14 @@ impl Shard {
     /// Lets something other than an evaluation happen to one alert of a group, and says it.
     pub(super) fn happen(&mut self, id: u32, at: usize, event: Event, now: Time) {
         let group = &mut self.groups[id];
-        let rule = &self.views[group.view].rules[at];
+        let view = &mut self.views[group.view];
+        let rule = &view.rules[at];
         let alert = &mut group.alerts[at];
         group.restless = None;
         let before = alert.state.axis();
         alert.happen(event, rule, (now, self.speaker.position), &mut self.moves);
         self.axes.moved(before, alert.state.axis());
+        view.axes.moved(before, alert.state.axis());
         if self.moves.is_empty() {
             return;
         }

@@ -4,6 +4,7 @@
 //! same window, since the same entry: they share one window per group. A *group* is one label set of a view: its
 //! window, its level, and one alert for each rule of the view, in the rules' order.
 
+use super::axes::Axes;
 use super::calm::Calm;
 use super::limit::Told;
 use crate::batch::Kind;
@@ -162,13 +163,18 @@ pub(super) struct View {
     pub(super) groups: BTreeMap<Arc<str>, u32>,
     /// When the last sample of any group came, moved on over holes.
     pub(super) last: Option<Time>,
+    /// The alerts of all groups.
+    pub(super) axes: Axes,
+    /// No rule looks through it any more, and no metric has it: what is left of it waits to be freed.
+    pub(super) gone: bool,
 }
 
 impl View {
     pub(super) fn new(key: ViewKey) -> Self {
         let filter = filter(&key.matchers);
         let (rules, groups) = (Vec::new(), BTreeMap::new());
-        Self { key, filter, rules, calm: None, groups, last: None }
+        let (axes, gone) = (Axes::default(), false);
+        Self { key, filter, rules, calm: None, groups, last: None, axes, gone }
     }
 
     /// These rules look through it from now on.

@@ -6,8 +6,10 @@
 //! batch numbers, log time) is the same on every worker, because every worker reads every step.
 
 mod aside;
+mod axes;
 mod calm;
 mod evaluate;
+mod in_place;
 mod joins;
 mod limit;
 mod marks;
@@ -44,7 +46,8 @@ use crate::settings::Settings;
 use crate::stop;
 use crate::time::{Span, Time};
 use crate::track::Moved;
-use crate::wire::{Axis, DataGap, Notice, SCHEMA, ShardEvent};
+use crate::wire::{DataGap, Notice, SCHEMA, ShardEvent};
+use axes::Axes;
 use joins::{Joins, Ways};
 use metric::{Group, Metric, Series, View};
 use repeats::{Clients, Ids};
@@ -103,6 +106,10 @@ pub struct Shard {
     ahead: Vec<u32>,
     /// Groups with samples that were not evaluated.
     dirty: Vec<u32>,
+    /// Views all of whose groups are to be evaluated when the step ends.
+    edited: Vec<u32>,
+    /// Views that are gone, whose groups are yet to be freed.
+    gone: Vec<u32>,
     dues: DueQueue<Whom>,
     /// Verifications under way.
     watches: Slab<Watching>,
@@ -135,25 +142,6 @@ pub(crate) enum Whom {
     Stand,
 }
 
-/// Alerts by place on the axis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Axes([u64; 5]);
-
-impl Axes {
-    fn came(&mut self, axis: Axis) {
-        self.0[axis as usize] += 1;
-    }
-
-    fn went(&mut self, axis: Axis) {
-        self.0[axis as usize] -= 1;
-    }
-
-    fn moved(&mut self, from: Axis, to: Axis) {
-        self.went(from);
-        self.came(to);
-    }
-}
-
 impl Shard {
     /// A shard whose log has been worked off up to log time `now`, with nothing in it (zero: from its start).
     pub fn new(place: Place, now: Time) -> Self {
@@ -182,6 +170,8 @@ impl Shard {
             each: Vec::new(),
             ahead: Vec::new(),
             dirty: Vec::new(),
+            edited: Vec::new(),
+            gone: Vec::new(),
             dues: DueQueue::default(),
             watches: Slab::default(),
             touched_watches: BTreeSet::new(),
@@ -245,6 +235,7 @@ impl Shard {
             self.speaker.rollup(step.ended, tier.token(), pack);
         }
         self.sweep(step.began, step.ended);
+        self.free_gone();
         self.now = Some(step.ended);
         self.speaker.take()
     }
@@ -315,6 +306,9 @@ impl Shard {
             match whom {
                 Whom::Group(id) => {
                     let Some(group) = self.groups.get_mut(id) else { continue };
+                    if self.views[group.view].gone {
+                        continue;
+                    }
                     if group.due.take(at, whom, &mut self.dues) {
                         self.evaluate(id, at);
                     }
@@ -341,15 +335,37 @@ impl Shard {
         self.joins.note_siblings();
     }
 
+    /// All groups of views whose rules were edited in place.
+    fn evaluate_edited(&mut self, now: Time) {
+        for view in std::mem::take(&mut self.edited) {
+            let view = &self.views[view];
+            if view.gone {
+                continue;
+            }
+            let groups: Vec<u32> = view.groups.values().copied().collect();
+            for together in groups.chunks(TOGETHER) {
+                self.look_ahead(together);
+                for id in together {
+                    self.groups[*id].dirty = false;
+                    self.evaluate(*id, now);
+                }
+            }
+        }
+    }
+
     fn evaluate_dirty(&mut self, now: Time) {
+        self.evaluate_edited(now);
         let dirty = std::mem::take(&mut self.dirty);
         for together in dirty.chunks(TOGETHER) {
             if dirty.len() > NEAR {
                 self.look_ahead(together);
             }
             for id in together {
-                self.groups[*id].dirty = false;
-                self.evaluate(*id, now);
+                let group = &mut self.groups[*id];
+                // An edit had all groups of its view looked at already, or took them away.
+                if std::mem::take(&mut group.dirty) && !self.views[group.view].gone {
+                    self.evaluate(*id, now);
+                }
             }
         }
         self.dirty = dirty;

@@ -153,6 +153,7 @@ impl Shard {
         };
         for _ in &owner.rules {
             self.axes.came(Axis::Unknown);
+            owner.axes.came(Axis::Unknown);
         }
         let id = self.groups.insert(group);
         owner.groups.insert(text, id);
@@ -173,8 +174,12 @@ impl Shard {
     /// Forgets a group.
     pub(super) fn drop_group(&mut self, id: u32) {
         let Some(group) = self.groups.remove(id) else { return };
-        group.alerts.iter().for_each(|alert| self.axes.went(alert.state.axis()));
-        self.views[group.view].groups.remove(&group.text);
+        let view = &mut self.views[group.view];
+        group.alerts.iter().for_each(|alert| {
+            self.axes.went(alert.state.axis());
+            view.axes.went(alert.state.axis());
+        });
+        view.groups.remove(&group.text);
         self.dirty.retain(|other| *other != id);
     }
 

@@ -36,6 +36,9 @@ pub enum Edit {
 /// A rule and the view it looks through.
 pub(super) type Looking = (Arc<Rule>, ViewKey);
 
+/// A wanted rule, the view it is to look through, and what kind of edit that is; none for a new one.
+pub(super) type Edited = (Arc<Rule>, ViewKey, Option<Edit>);
+
 impl Shard {
     /// Puts a revision of the settings in force, at its last part if it came in parts; an invalid one is refused whole.
     pub(super) fn take_settings(&mut self, entry: &Entry, now: Time) {
@@ -103,9 +106,11 @@ impl Shard {
         }
         let old = self.looking(metric);
         let edits = self.edits(&old, &rules, (since, now));
-        if old.len() == rules.len() && edits.iter().all(|(rule, key, _)| stays(&old, rule, key)) {
+        if old.len() == rules.len()
+            && let Some(keys) = self.keys_in_place(metric, &edits)
+        {
             if edits.iter().any(|(_, _, edit)| *edit == Some(Edit::Clocks)) {
-                self.edit_in_place(metric, &rules, &old, now);
+                self.edit_in_place(metric, (&rules, keys), &old, now);
             } else {
                 self.replace_rules(metric, &rules);
             }
@@ -115,9 +120,7 @@ impl Shard {
         self.replace_modes(metric, &rules);
         for (rule, _, edit) in &edits {
             match edit {
-                Some(Edit::Clocks) => {
-                    self.happen_to_rule(metric, &rule.name, now, |_| Event::Change);
-                }
+                Some(Edit::Clocks) => self.happen_to_open(metric, &rule.name, Event::Change, now),
                 Some(Edit::Panes) => {
                     let texts = self.group_texts(metric, rule);
                     self.happen_to_rule(metric, &rule.name, now, |text| {
@@ -160,7 +163,7 @@ impl Shard {
         old: &BTreeMap<String, Looking>,
         rules: &[Arc<Rule>],
         (since, now): (u64, Time),
-    ) -> Vec<(Arc<Rule>, ViewKey, Option<Edit>)> {
+    ) -> Vec<Edited> {
         let edit = |rule: &Arc<Rule>| match old.get(&rule.name) {
             None => (Arc::clone(rule), ViewKey::of(rule, since, None), None),
             Some((before, key)) => {
@@ -187,7 +190,16 @@ impl Shard {
         for name in old.keys().filter(|name| named(rules, name).is_none()) {
             let moved = names.contains(name.as_str());
             let why = if moved { Closing::RuleChanged } else { Closing::RuleRemoved };
-            self.happen_to_rule(metric, name, now, |_| Event::Close(why));
+            self.happen_to_open(metric, name, Event::Close(why), now);
+        }
+    }
+
+    /// Lets a change or an end happen to all alerts of a rule: it means nothing to those of a calm view, which lie far away.
+    fn happen_to_open(&mut self, metric: u32, name: &str, event: Event, now: Time) {
+        let mut views = self.metrics[metric].views.iter().map(|id| &self.views[*id]);
+        let view = views.find(|view| place_of(&view.rules, name).is_some());
+        if view.is_some_and(|view| !view.axes.are_calm()) {
+            self.happen_to_rule(metric, name, now, |_| event);
         }
     }
 
@@ -221,83 +233,6 @@ impl Shard {
         let whole = group_by.is_empty().then(Box::default);
         keys.map(|key| group_text(key, &group_by)).chain(whole).collect()
     }
-
-    /// What an edit makes an alert say is for whoever the edited rule is for: a shadow that becomes live is heard.
-    fn replace_modes(&mut self, metric: u32, rules: &[Arc<Rule>]) {
-        for view in self.metrics[metric].views.clone() {
-            for old in &mut self.views[view].rules {
-                let new = named(rules, &old.name);
-                if let Some(new) = new.filter(|new| new.mode != old.mode) {
-                    *old = Arc::new(Rule { mode: new.mode, ..(**old).clone() });
-                }
-            }
-        }
-    }
-
-    /// The same rules with other clocks, bounds or texts, whose panes and groups stay as they are: their alerts hear of it,
-    /// and are looked at when the step ends.
-    fn edit_in_place(
-        &mut self,
-        metric: u32,
-        rules: &[Arc<Rule>],
-        old: &BTreeMap<String, Looking>,
-        now: Time,
-    ) {
-        self.replace_modes(metric, rules);
-        for view in self.metrics[metric].views.clone() {
-            let before = self.views[view].rules.clone();
-            let after: Vec<Arc<Rule>> =
-                before.iter().filter_map(|one| named(rules, &one.name).cloned()).collect();
-            let clocks = |rule: &Arc<Rule>| {
-                let before = old.get(&rule.name).map(|(before, _)| before);
-                before.is_some_and(|before| compare(before, rule) == Edit::Clocks)
-            };
-            let clocks: Vec<bool> = after.iter().map(clocks).collect();
-            let groups: Vec<u32> = self.views[view].groups.values().copied().collect();
-            let mut renamed = Vec::new();
-            // One walk over groups that lie far away.
-            for together in groups.chunks(TOGETHER) {
-                self.look_ahead(together);
-                for id in together {
-                    for at in (0..clocks.len()).filter(|at| clocks[*at]) {
-                        self.happen(*id, at, Event::Change, now);
-                    }
-                    let group = &mut self.groups[*id];
-                    group.restless = None;
-                    let rules = before.iter().zip(&after);
-                    for (at, (alert, (before, after))) in
-                        group.alerts.iter_mut().zip(rules).enumerate()
-                    {
-                        if alert.regrade(before, after) {
-                            renamed.push((*id, at));
-                        }
-                    }
-                    self.touch(*id);
-                }
-            }
-            self.views[view].judge_by(after);
-            for (group, at) in renamed {
-                // Said under the rule it was, it is said again with the severity it has now.
-                self.happen(group, at, Event::Change, now);
-            }
-        }
-    }
-
-    /// The same rules with other texts.
-    fn replace_rules(&mut self, metric: u32, rules: &[Arc<Rule>]) {
-        for view in self.metrics[metric].views.clone() {
-            for old in &mut self.views[view].rules {
-                if let Some(new) = named(rules, &old.name) {
-                    *old = Arc::clone(new);
-                }
-            }
-        }
-    }
-}
-
-/// Whether a rule looks through the view it looked through, so that it keeps its place among the alerts of each group.
-fn stays(old: &BTreeMap<String, Looking>, rule: &Rule, key: &ViewKey) -> bool {
-    old.get(&rule.name).is_some_and(|(_, before)| before == key)
 }
 
 /// Place of the rule of this name among rules sorted by it.
@@ -305,7 +240,7 @@ pub(super) fn place_of(rules: &[Arc<Rule>], name: &str) -> Option<usize> {
     rules.binary_search_by(|rule| rule.name.as_str().cmp(name)).ok()
 }
 
-fn named<'a>(rules: &'a [Arc<Rule>], name: &str) -> Option<&'a Arc<Rule>> {
+pub(super) fn named<'a>(rules: &'a [Arc<Rule>], name: &str) -> Option<&'a Arc<Rule>> {
     rules.get(place_of(rules, name)?)
 }
 

@@ -221,7 +221,10 @@ impl Shard {
         self.metrics[metric].views.push(view);
         for _ in 0..cursor.count(4)? {
             let group = load_group(view, count, cursor)?;
-            group.alerts.iter().for_each(|alert| self.axes.came(alert.state.axis()));
+            group.alerts.iter().for_each(|alert| {
+                self.axes.came(alert.state.axis());
+                self.views[view].axes.came(alert.state.axis());
+            });
             let (text, at) = (group.text.clone(), group.due.at());
             let id = self.groups.insert(group);
             self.views[view].groups.insert(text, id);

@@ -7,18 +7,20 @@ use crate::settings::Rule;
 use crate::time::Time;
 use crate::track::Alert;
 use crate::track::axis::Event;
-use crate::wire::Axis;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Alerts on their way to their new group, by rule: the rule they had, and they by group text, sorted.
 type Moving = BTreeMap<String, (Arc<Rule>, Vec<(Arc<str>, Alert)>)>;
 
+/// Groups freed in a step, after their view is gone: some five milliseconds of it.
+const FREED_A_STEP: usize = 4_096;
+
 impl Shard {
     /// Lays the views of a metric anew, for these rules.
     pub(super) fn lay_views(&mut self, metric: u32, looks: Vec<Looking>, now: Time) {
         let mut old: Vec<u32> = std::mem::take(&mut self.metrics[metric].views);
-        let mut moving = self.take_alerts(&old);
+        let mut moving = self.take_alerts(&old, &looks);
         let mut laid: Vec<(ViewKey, Vec<Arc<Rule>>)> = Vec::new();
         for (rule, key) in looks {
             match laid.iter_mut().find(|(other, _)| *other == key) {
@@ -26,38 +28,48 @@ impl Shard {
                 None => laid.push((key, vec![rule])),
             }
         }
-        let mut views = Vec::new();
+        let (mut views, mut made) = (Vec::new(), BTreeSet::new());
         for (key, rules) in laid {
             let same = old.iter().position(|id| same_panes(&self.views[*id].key, &key));
             let view = match same {
                 Some(at) => old.remove(at),
                 None => self.views.insert(View::new(key.clone())),
             };
+            if same.is_none() {
+                made.insert(view);
+            }
             self.set_rules(view, key, rules);
             views.push(view);
         }
         for view in old {
-            self.drop_view(view);
+            self.views[view].gone = true;
+            self.gone.push(view);
         }
         self.metrics[metric].views = views;
         self.settle_intake(metric);
         self.rejoin(metric, now);
-        for (group, at) in self.hand_out(metric, &mut moving) {
+        for (group, at) in self.hand_out(metric, &made, &mut moving) {
             // Said under the rule it was, it is said again with the severity it has now.
             self.happen(group, at, Event::Change, now);
         }
     }
 
-    fn take_alerts(&mut self, views: &[u32]) -> Moving {
+    /// The alerts of rules that stay; those of the others are over.
+    fn take_alerts(&mut self, views: &[u32], looks: &[Looking]) -> Moving {
+        let stays: BTreeSet<&str> = looks.iter().map(|(rule, _)| rule.name.as_str()).collect();
         let mut moving = Moving::new();
-        for view in views.iter().map(|id| &self.views[*id]) {
+        for id in views {
+            let view = &mut self.views[*id];
+            self.axes.all_went(std::mem::take(&mut view.axes));
+            if !view.rules.iter().any(|rule| stays.contains(rule.name.as_str())) {
+                continue;
+            }
             let room = || Vec::with_capacity(view.groups.len());
             let mut taken: Vec<Vec<(Arc<str>, Alert)>> =
                 view.rules.iter().map(|_| room()).collect();
             for (text, group) in &view.groups {
                 let alerts = std::mem::take(&mut self.groups[*group].alerts);
                 for (of_rule, alert) in taken.iter_mut().zip(alerts) {
-                    self.axes.went(alert.state.axis());
                     of_rule.push((text.clone(), alert));
                 }
             }
@@ -68,7 +80,8 @@ impl Shard {
         moving
     }
 
-    fn set_rules(&mut self, view: u32, key: ViewKey, rules: Vec<Arc<Rule>>) {
+    /// These rules look through a view, by what may be another threshold of its shares.
+    pub(super) fn set_rules(&mut self, view: u32, key: ViewKey, rules: Vec<Arc<Rule>>) {
         let owner = &mut self.views[view];
         if owner.key != key {
             for group in owner.groups.values() {
@@ -79,14 +92,21 @@ impl Shard {
         owner.judge_by(rules);
     }
 
-    fn drop_view(&mut self, view: u32) {
-        let Some(gone) = self.views.remove(view) else { return };
-        for id in gone.groups.values() {
-            let Some(group) = self.groups.remove(*id) else { continue };
-            group.alerts.iter().for_each(|alert| self.axes.went(alert.state.axis()));
+    /// Frees some of what belonged to views that are gone. Nothing is said of it, so it need not be done in one step.
+    pub(super) fn free_gone(&mut self) {
+        let mut room = FREED_A_STEP;
+        while let Some(view) = self.gone.last().copied().filter(|_| room > 0) {
+            let groups = &mut self.views[view].groups;
+            let some = std::iter::from_fn(|| groups.pop_last()).take(room);
+            for (_, id) in some {
+                self.groups.remove(id);
+                room -= 1;
+            }
+            if groups.is_empty() {
+                self.views.remove(view);
+                self.gone.pop();
+            }
         }
-        // Places are given away anew: none of those may stay behind.
-        self.dirty.retain(|id| self.groups.get(*id).is_some());
     }
 
     /// Every series of a metric joins the groups of its views, as they are now.
@@ -110,17 +130,25 @@ impl Shard {
     }
 
     /// Gives alerts to their groups; those that have another severity by that: group, and number of the rule.
-    fn hand_out(&mut self, metric: u32, moving: &mut Moving) -> Vec<(u32, usize)> {
+    fn hand_out(
+        &mut self,
+        metric: u32,
+        made: &BTreeSet<u32>,
+        moving: &mut Moving,
+    ) -> Vec<(u32, usize)> {
         let mut renamed = Vec::new();
         for view in self.metrics[metric].views.clone() {
-            let owner = &self.views[view];
+            let owner = &mut self.views[view];
+            // Groups made just now already have alerts, counted as unknown; where all rules are new, they are right.
+            if made.contains(&view)
+                && !owner.rules.iter().any(|rule| moving.contains_key(&rule.name))
+            {
+                continue;
+            }
+            self.axes.all_went(std::mem::take(&mut owner.axes));
             let mut groups = Vec::new();
             for (text, id) in &owner.groups {
                 let group = &mut self.groups[*id];
-                // A group made just now already has alerts, counted as unknown.
-                for _ in &group.alerts {
-                    self.axes.went(Axis::Unknown);
-                }
                 let mut alert = |(at, rule): (usize, &Arc<Rule>)| {
                     let Some((before, alerts)) = moving.get_mut(&rule.name) else {
                         return Alert::default();
@@ -136,7 +164,10 @@ impl Shard {
                 };
                 group.restless = None;
                 group.alerts = owner.rules.iter().enumerate().map(&mut alert).collect();
-                group.alerts.iter().for_each(|alert| self.axes.came(alert.state.axis()));
+                for alert in &group.alerts {
+                    self.axes.came(alert.state.axis());
+                    owner.axes.came(alert.state.axis());
+                }
                 groups.push(*id);
             }
             groups.into_iter().for_each(|id| self.touch(id));
@@ -146,7 +177,7 @@ impl Shard {
 }
 
 /// Whether windows of one view can serve the other: only the threshold of shares may differ.
-fn same_panes(one: &ViewKey, other: &ViewKey) -> bool {
+pub(super) fn same_panes(one: &ViewKey, other: &ViewKey) -> bool {
     let mut alike = one.clone();
     alike.spec.threshold = other.spec.threshold;
     alike == *other
