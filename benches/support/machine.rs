@@ -5,6 +5,7 @@ use bytes::Bytes;
 use stages::dataflow::{Dataflow, Done, Feed, LogState, Round};
 use stages::log::{Entry, EntryKind, LogId, STEP, Step};
 use stages::output::Target;
+use stages::revision::{Ahead, Read};
 use stages::settings::Settings;
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
@@ -50,9 +51,12 @@ pub struct StepTook {
     pub cpu: Duration,
 }
 
-/// A revision as whoever applies it writes it to the bus.
-pub fn parts(settings: &Settings) -> Vec<Bytes> {
-    stages::revision::parts(settings).expect("a bus takes them")
+/// A revision as the feeder of a log has read it.
+pub struct Revision {
+    parts: Vec<Bytes>,
+    ahead: Ahead,
+    /// What reading took: not the dataflow's time, but its log's.
+    pub reading: Duration,
 }
 
 /// One shard on one worker.
@@ -64,6 +68,7 @@ pub struct Machine {
     sequence: u64,
     now: Time,
     tally: Tally,
+    read: Read,
 }
 
 impl Machine {
@@ -75,10 +80,12 @@ impl Machine {
         };
         let dataflow = Dataflow::start(1, Subjects::default(), 1, hear).expect("threads start");
         let (round, sequence, tally) = (0, 0, Tally::default());
-        let mut machine = Self { dataflow, done, in_flight: 0, round, sequence, now, tally };
+        let read = Read::default();
+        let mut machine = Self { dataflow, done, in_flight: 0, round, sequence, now, tally, read };
         let state = LogState { log: LOG, created: now, now: Time(0), snapshot: None };
         machine.feed(Feed::Adopt(state));
-        machine.apply(parts(settings), &[]);
+        let revision = machine.read(settings);
+        machine.apply(revision, &[]);
         machine.take();
         machine
     }
@@ -90,14 +97,25 @@ impl Machine {
 
     /// Feeds one step of 100 ms with these batches.
     pub fn batches(&mut self, batches: &[Bytes]) {
-        self.step(batches.iter().map(|batch| (EntryKind::Batch, batch.clone())).collect());
+        let batches = batches.iter().map(|batch| (EntryKind::Batch, batch.clone()));
+        self.step(batches.collect(), Ahead::default());
+    }
+
+    /// Reads a revision that arrives in the next step, as the feeder does while the dataflow works off others.
+    pub fn read(&mut self, settings: &Settings) -> Revision {
+        let parts = stages::revision::parts(settings).expect("a bus takes them");
+        let (began, mut ahead) = (Instant::now(), Ahead::default());
+        for (sequence, part) in (self.sequence + 1..).zip(&parts) {
+            ahead.read(sequence, part, &mut self.read);
+        }
+        Revision { parts, ahead, reading: began.elapsed() }
     }
 
     /// Feeds one step of 100 ms in which a revision arrives, its parts one after the other, and these batches.
-    pub fn apply(&mut self, parts: Vec<Bytes>, batches: &[Bytes]) {
-        let parts = parts.into_iter().map(|part| (EntryKind::Settings, part));
+    pub fn apply(&mut self, revision: Revision, batches: &[Bytes]) {
+        let parts = revision.parts.into_iter().map(|part| (EntryKind::Settings, part));
         let batches = batches.iter().map(|batch| (EntryKind::Batch, batch.clone()));
-        self.step(parts.chain(batches).collect());
+        self.step(parts.chain(batches).collect(), revision.ahead);
     }
 
     /// Feeds one step by itself and says what it took.
@@ -118,7 +136,7 @@ impl Machine {
         self.feed(Feed::Snapshot(LOG));
     }
 
-    fn step(&mut self, entries: Vec<(EntryKind, Bytes)>) {
+    fn step(&mut self, entries: Vec<(EntryKind, Bytes)>, ahead: Ahead) {
         let (began, ended) = (self.now, self.now.plus(STEP));
         let sequence = &mut self.sequence;
         let entry = |(kind, payload)| {
@@ -127,7 +145,7 @@ impl Machine {
         };
         let entries = entries.into_iter().map(entry).collect();
         self.now = ended;
-        self.feed(Feed::Step { log: LOG, step: Arc::new(Step { began, ended, entries }) });
+        self.feed(Feed::Step { log: LOG, step: Arc::new(Step { began, ended, entries, ahead }) });
     }
 
     fn feed(&mut self, feed: Feed) {

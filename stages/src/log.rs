@@ -4,6 +4,7 @@
 //! log alone ([`Stepper`]): at its 100 ms boundary of log time, or earlier at a tick. So any reader that
 //! starts at the end of a step cuts the rest of the log into the same steps.
 
+use crate::revision::Ahead;
 use crate::time::{Span, Time};
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -104,6 +105,8 @@ pub struct Step {
     pub ended: Time,
     /// Entries in order; never empty.
     pub entries: Vec<Entry>,
+    /// Settings among them that were read already.
+    pub ahead: Ahead,
 }
 
 impl Step {
@@ -169,7 +172,8 @@ impl Stepper {
         let room = Vec::with_capacity(self.open.len());
         let entries = std::mem::replace(&mut self.open, room);
         self.now = self.now.max(ended);
-        (!entries.is_empty()).then_some(Step { began: self.began, ended, entries })
+        let ahead = Ahead::default();
+        (!entries.is_empty()).then_some(Step { began: self.began, ended, entries, ahead })
     }
 }
 

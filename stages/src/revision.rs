@@ -21,7 +21,7 @@
 
 mod read;
 
-pub use read::Read;
+pub use read::{Ahead, Read};
 
 use crate::settings::{Part, Plan, Receiver, Rule, Settings};
 use bytes::Bytes;
@@ -159,16 +159,19 @@ pub struct Taken {
 impl Collected {
     /// Takes the bytes of a settings entry.
     pub fn take(&mut self, payload: &[u8]) -> Taken {
-        self.take_read(serde_json::from_slice::<Settings>(payload))
+        self.take_read(serde_json::from_slice(payload).map_err(|error| error.to_string()))
     }
 
-    /// The same with the help of what was read before.
-    pub fn take_again(&mut self, payload: &[u8], before: &mut Read) -> Taken {
-        self.take_read(before.settings(payload))
+    /// The same of the entry at this sequence, which may have been read already.
+    pub fn take_entry(&mut self, (sequence, payload): (u64, &[u8]), ahead: &Ahead) -> Taken {
+        match ahead.get(sequence) {
+            Some(came) => self.take_read(came),
+            None => self.take(payload),
+        }
     }
 
-    fn take_read(&mut self, read: Result<Settings, serde_json::Error>) -> Taken {
-        let (collected, taken) = std::mem::take(self).step(read.map_err(|error| error.to_string()));
+    fn take_read(&mut self, came: Result<Settings, String>) -> Taken {
+        let (collected, taken) = std::mem::take(self).step(came);
         *self = collected;
         taken
     }

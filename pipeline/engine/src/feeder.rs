@@ -10,6 +10,7 @@ use crate::rounds::ToRounds;
 use bus::{Message, Outgoing, SharedBus, Stream};
 use bytes::Bytes;
 use stages::log::{Entry, EntryKind, LogId, Step, Stepper};
+use stages::revision::{Ahead, Read};
 use stages::subject::Subjects;
 use stages::ticks::Ticks;
 use stages::time::{Span, Time};
@@ -84,6 +85,8 @@ struct Line {
     ticks: Ticks,
     /// The newest settings entry of a step that was not fed yet.
     settings: Option<u64>,
+    /// Settings entries that were read, for the steps they belong to, and with the help of what.
+    ahead: (Ahead, Read),
     /// Entries that are gone before the open step, and log time before them.
     lost: Option<(u64, u64, Time)>,
     /// Size of the open step.
@@ -102,6 +105,7 @@ impl Line {
             seen: after,
             ticks: Ticks::new(now, at, tick_every),
             settings: None,
+            ahead: (Ahead::default(), Read::default()),
             lost: None,
             bytes: 0,
             met: (false, false),
@@ -118,6 +122,8 @@ impl Line {
         }
         if entry.kind == EntryKind::Settings {
             self.settings = Some(entry.sequence);
+            let (ahead, read) = &mut self.ahead;
+            ahead.read(entry.sequence, &entry.payload, read);
         }
         self.stepper.push(entry, ended);
     }
@@ -254,8 +260,9 @@ impl Feeder {
     }
 
     /// Hands a step to the rounds, when there is room for it.
-    async fn feed(&mut self, log: LogId, step: Step) {
+    async fn feed(&mut self, log: LogId, mut step: Step) {
         let Some(line) = self.lines.get_mut(&log) else { return };
+        step.ahead = line.ahead.0.up_to(step.position());
         let mut fed = line.fed(&step);
         let bytes = std::mem::take(&mut line.bytes);
         if fed.settings {

@@ -2,7 +2,7 @@
 //! named and costs nothing beside it.
 
 use crate::log::{DeskKind, Entry, EntryKind};
-use crate::revision::{Collected, Taken};
+use crate::revision::{Ahead, Collected, Taken};
 use crate::subject::Subjects;
 use crate::time::Time;
 use crate::wire::{
@@ -83,11 +83,14 @@ pub struct Memory {
 }
 
 /// Reads `entry` in the light of those before it.
-pub fn read(entry: &Entry, subjects: &Subjects, memory: &mut Memory) -> Input {
+pub fn read((entry, ahead): (&Entry, &Ahead), subjects: &Subjects, memory: &mut Memory) -> Input {
     let seen = &mut memory.seen;
     match &entry.kind {
         EntryKind::Tick => Input::Tick,
-        EntryKind::Settings => Input::Settings(Box::new(memory.collected.take(&entry.payload))),
+        EntryKind::Settings => {
+            let came = (entry.sequence, &*entry.payload);
+            Input::Settings(Box::new(memory.collected.take_entry(came, ahead)))
+        }
         EntryKind::Desk(DeskKind::Transition) => transition(entry, seen),
         EntryKind::Desk(DeskKind::Outcome) => outcome(entry, subjects, seen),
         EntryKind::Desk(DeskKind::Ack) => {

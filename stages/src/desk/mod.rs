@@ -60,7 +60,7 @@ pub mod words;
 use crate::error::StageError;
 use crate::log::{Entry, Step};
 use crate::output::{Counters, Output};
-use crate::revision::Taken;
+use crate::revision::{Ahead, Taken};
 use crate::settings::Settings;
 use crate::stop;
 use crate::subject::Subjects;
@@ -118,7 +118,7 @@ impl Desk {
         for entry in &step.entries {
             stop::at(Some(entry));
             self.pass_time(entry.time, entry.sequence);
-            self.read(entry);
+            self.read(entry, &step.ahead);
         }
         stop::at(None);
         let last = self.state.position;
@@ -191,8 +191,8 @@ impl Desk {
         }
     }
 
-    fn read(&mut self, entry: &Entry) {
-        match intake::read(entry, &self.subjects, &mut self.state.memory) {
+    fn read(&mut self, entry: &Entry, ahead: &Ahead) {
+        match intake::read((entry, ahead), &self.subjects, &mut self.state.memory) {
             Input::Tick => {}
             Input::Settings(taken) => {
                 let Taken { in_force, refused } = *taken;

@@ -13,6 +13,42 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 
+/// The settings entries of a step, read by whoever feeds it: so that no worker's step waits for it, and it is done once for
+/// all workers. A help and no part of what a step is; an entry that is not in it is read from its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Ahead(Vec<(u64, Came)>);
+
+/// What a settings entry came to, before parts are joined.
+type Came = Arc<Result<Settings, String>>;
+
+impl PartialEq for Ahead {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Ahead {}
+
+impl Ahead {
+    /// Reads the entry at `sequence`, with the help of what was read before.
+    pub fn read(&mut self, sequence: u64, payload: &[u8], before: &mut Read) {
+        let came = before.settings(payload).map_err(|error| error.to_string());
+        self.0.push((sequence, Arc::new(came)));
+    }
+
+    /// Splits off what lies up to `position`.
+    #[must_use]
+    pub fn up_to(&mut self, position: u64) -> Self {
+        let later = self.0.split_off(self.0.partition_point(|(at, _)| *at <= position));
+        Self(std::mem::replace(&mut self.0, later))
+    }
+
+    pub(super) fn get(&self, sequence: u64) -> Option<Result<Settings, String>> {
+        let (_, came) = self.0.iter().find(|(at, _)| *at == sequence)?;
+        Some(Result::clone(came))
+    }
+}
+
 /// The field that is read piece by piece.
 const RULES: &str = "rules";
 
@@ -102,6 +138,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revision::Collected;
     use serde_json::{Value, json};
 
     fn rule(name: &str, threshold: f64) -> Value {
@@ -144,6 +181,27 @@ mod tests {
         read.settings(text("d", &[]).as_bytes()).unwrap();
         read.settings(text("e", &[]).as_bytes()).unwrap();
         assert!(read.now.is_empty() && read.before.is_empty());
+    }
+
+    #[test]
+    fn an_entry_read_ahead_comes_to_what_its_bytes_say() {
+        let good = text("a", &[rule("one", 5.0)]);
+        let payloads = [&*good, "{", &*good, &good[1..]];
+        let (mut ahead, mut read) = (Ahead::default(), Read::default());
+        for (sequence, payload) in (7..).zip(payloads) {
+            ahead.read(sequence, payload.as_bytes(), &mut read);
+        }
+        // Of two steps; the last entry was not read ahead.
+        let steps = [ahead.up_to(8), ahead.up_to(9), Ahead::default()];
+        assert!(steps[0].get(7).is_some() && steps[0].get(9).is_none());
+        assert!(steps[1].get(9).is_some() && ahead.0.len() == 1);
+        for (sequence, payload) in (7..).zip(payloads) {
+            let of = steps.iter().find(|step| step.get(sequence).is_some()).unwrap_or(&steps[2]);
+            let came = (sequence, payload.as_bytes());
+            let (mut with, mut without) = (Collected::default(), Collected::default());
+            assert_eq!(with.take_entry(came, of), without.take(payload.as_bytes()));
+            assert_eq!(with, without);
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::batch::TableCache;
 use crate::due::{Due, DueQueue};
 use crate::log::{EntryKind, Step};
 use crate::output::Counters;
-use crate::revision::{Collected, Read};
+use crate::revision::{Ahead, Collected};
 use crate::rollup::Rollups;
 use crate::settings::Settings;
 use crate::stop;
@@ -79,8 +79,6 @@ pub struct Shard {
     settings: Arc<Settings>,
     /// Parts of the next revision.
     collected: Collected,
-    /// Rules as they were read before, so that a revision costs what is new in it.
-    read: Read,
     /// Last sequence seen of each relayed stream.
     sources: BTreeMap<String, u64>,
     clients: Clients,
@@ -152,7 +150,6 @@ impl Shard {
             armed: now,
             settings: Arc::default(),
             collected: Collected::default(),
-            read: Read::default(),
             sources: BTreeMap::new(),
             clients: Clients::default(),
             ids: Default::default(),
@@ -210,7 +207,7 @@ impl Shard {
         self.speaker.phase = Phase::Control;
         for entry in &step.entries {
             stop::at(Some(entry));
-            self.control(entry, step.began);
+            self.control(entry, &step.ahead, step.began);
         }
         stop::at(None);
         self.speaker.phase = Phase::DueBefore;
@@ -287,9 +284,9 @@ impl Shard {
         }
     }
 
-    fn control(&mut self, entry: &crate::log::Entry, now: Time) {
+    fn control(&mut self, entry: &crate::log::Entry, ahead: &Ahead, now: Time) {
         match entry.kind {
-            EntryKind::Settings => self.take_settings(entry, now),
+            EntryKind::Settings => self.take_settings(entry, ahead, now),
             EntryKind::Verify => self.take_request(entry, now),
             EntryKind::Look => self.take_look(entry, now),
             EntryKind::Metric(_)

@@ -13,7 +13,7 @@ use super::metric::{ViewKey, filter, group_text, sorted};
 use super::runs::TOGETHER;
 use crate::log::Entry;
 use crate::matcher::Filter;
-use crate::revision::Taken;
+use crate::revision::{Ahead, Taken};
 use crate::settings::{Rule, Settings};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
@@ -41,8 +41,9 @@ pub(super) type Edited = (Arc<Rule>, ViewKey, Option<Edit>);
 
 impl Shard {
     /// Puts a revision of the settings in force, at its last part if it came in parts; an invalid one is refused whole.
-    pub(super) fn take_settings(&mut self, entry: &Entry, now: Time) {
-        let Taken { in_force, refused } = self.collected.take_again(&entry.payload, &mut self.read);
+    pub(super) fn take_settings(&mut self, entry: &Entry, ahead: &Ahead, now: Time) {
+        let came = (entry.sequence, &*entry.payload);
+        let Taken { in_force, refused } = self.collected.take_entry(came, ahead);
         let (in_force, invalid) = match in_force.map(check) {
             Some(Ok(settings)) => (Some(settings), None),
             Some(Err(why)) => (None, Some(why)),

@@ -28,15 +28,22 @@ const UNITS: Range<i32> = -1000..900;
 /// Counts and sums by slot, and the sum of all.
 #[derive(Clone, Debug)]
 pub(super) struct Lean {
+    /// None before the first sample: most of the memory of a window, and many are made at a time.
     panes: Box<[[u32; 3]]>,
     /// Low and high half: aligned to 8 bytes, not to 16.
     total: [u64; 2],
     unit: i32,
+    slots: u32,
 }
 
 impl Lean {
     pub(super) fn new(slots: usize) -> Self {
-        Self { panes: vec![split(EMPTY); slots].into(), total: [0; 2], unit: 0 }
+        Self { panes: Box::default(), total: [0; 2], unit: 0, slots: slots as u32 }
+    }
+
+    #[cold]
+    fn make_panes(&mut self) {
+        self.panes = vec![split(EMPTY); self.slots()].into();
     }
 
     /// Adds samples; false, and nothing has changed, if they do not fit.
@@ -52,6 +59,9 @@ impl Lean {
             None => in_units(sums.min, self.unit),
         };
         let Some(part) = part else { return false };
+        if self.panes.is_empty() {
+            self.make_panes();
+        }
         let before = join(self.panes[slot]);
         let count = u128::from(sums.count);
         // A sum that leaves its bits changes the count by one more or less than it should.
@@ -102,14 +112,16 @@ impl Lean {
 
     #[inline]
     pub(super) fn count(&self, slot: usize) -> u64 {
-        u64::from(self.panes[slot][2] >> (SUM_BITS - 64))
+        self.panes.get(slot).map_or(0, |pane| u64::from(pane[2] >> (SUM_BITS - 64)))
     }
 
     /// Empties a pane and says how many samples it held.
     #[inline]
     pub(super) fn drop_pane(&mut self, slot: usize) -> u64 {
         let (count, sum) = (self.count(slot), self.sum(slot));
-        self.panes[slot] = split(EMPTY);
+        if let Some(pane) = self.panes.get_mut(slot) {
+            *pane = split(EMPTY);
+        }
         self.set_total(self.total() - sum);
         count
     }
@@ -132,7 +144,7 @@ impl Lean {
     }
 
     pub(super) fn slots(&self) -> usize {
-        self.panes.len()
+        self.slots as usize
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -155,7 +167,11 @@ impl Lean {
         let unit = i32::try_from(cursor.signed()?).ok();
         // Before the first value that is not zero, the unit says nothing.
         lean.unit = unit.filter(|unit| UNITS.contains(unit)).ok_or(BAD)?;
-        for _ in 0..cursor.count(13)? {
+        let filled = cursor.count(13)?;
+        if filled > 0 {
+            lean.make_panes();
+        }
+        for _ in 0..filled {
             let slot = usize::try_from(cursor.unsigned()?).map_err(|_| BAD)?;
             let pane = lean.panes.get_mut(slot).ok_or(BAD)?;
             for part in pane.iter_mut() {
@@ -168,7 +184,8 @@ impl Lean {
 
     #[inline]
     fn sum(&self, slot: usize) -> i128 {
-        (join(self.panes[slot]) & (ONE - 1)) as i128 - EMPTY as i128
+        let pane = self.panes.get(slot).map_or(EMPTY, |pane| join(*pane));
+        (pane & (ONE - 1)) as i128 - EMPTY as i128
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use stages::batch::{Batch, BatchBuilder, Kind, Sample};
 use stages::desk::Desk;
 use stages::log::{DeskKind, Entry, EntryKind, Step};
+use stages::revision::Ahead;
 use stages::settings::Settings;
 use stages::shard::Shard;
 use stages::subject::{Subjects, unescape};
@@ -85,7 +86,7 @@ fn shard() -> Bench {
 fn step(sequence: u64, time: Time, kind: EntryKind, payload: &[u8]) -> Step {
     let payload = Bytes::copy_from_slice(payload);
     let entry = Entry { sequence, time, kind, payload };
-    Step { began: time, ended: time, entries: vec![entry] }
+    Step { began: time, ended: time, entries: vec![entry], ahead: Ahead::default() }
 }
 
 pub fn samples_as_json() -> Target {
