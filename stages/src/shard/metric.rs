@@ -165,6 +165,8 @@ pub(super) struct View {
     pub(super) last: Option<Time>,
     /// The alerts of all groups.
     pub(super) axes: Axes,
+    /// When to look at groups that were never looked at.
+    pub(super) due: Due,
     /// No rule looks through it any more, and no metric has it: what is left of it waits to be freed.
     pub(super) gone: bool,
 }
@@ -173,8 +175,8 @@ impl View {
     pub(super) fn new(key: ViewKey) -> Self {
         let filter = filter(&key.matchers);
         let (rules, groups) = (Vec::new(), BTreeMap::new());
-        let (axes, gone) = (Axes::default(), false);
-        Self { key, filter, rules, calm: None, groups, last: None, axes, gone }
+        let (axes, due, gone) = (Axes::default(), Due::default(), false);
+        Self { key, filter, rules, calm: None, groups, last: None, axes, due, gone }
     }
 
     /// These rules look through it from now on.

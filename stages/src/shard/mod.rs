@@ -16,6 +16,7 @@ mod marks;
 mod metric;
 mod place;
 mod registry;
+mod rejoin;
 mod repeats;
 mod rules;
 mod runs;
@@ -106,6 +107,8 @@ pub struct Shard {
     dirty: Vec<u32>,
     /// Views all of whose groups are to be evaluated when the step ends.
     edited: Vec<u32>,
+    /// Views that were just made, whose groups are to be evaluated too.
+    fresh: Vec<u32>,
     /// Views that are gone, whose groups are yet to be freed.
     gone: Vec<u32>,
     dues: DueQueue<Whom>,
@@ -132,6 +135,8 @@ pub struct Shard {
 pub(crate) enum Whom {
     /// A group.
     Group(u32),
+    /// Groups of a view that were never looked at.
+    View(u32),
     /// A verification.
     Watch(u32),
     /// A group of a joined rule.
@@ -168,6 +173,7 @@ impl Shard {
             ahead: Vec::new(),
             dirty: Vec::new(),
             edited: Vec::new(),
+            fresh: Vec::new(),
             gone: Vec::new(),
             dues: DueQueue::default(),
             watches: Slab::default(),
@@ -265,6 +271,7 @@ impl Shard {
             self.dues.set(&mut group.due, Some(to), Whom::Group(id));
         }
         for (_, view) in self.views.iter_mut() {
+            view.due = Due::default();
             view.last = view.last.map(|last| last.plus(hole));
         }
         for id in self.joins.wake(hole, to) {
@@ -310,6 +317,7 @@ impl Shard {
                         self.evaluate(id, at);
                     }
                 }
+                Whom::View(id) => self.view_due(id, at),
                 Whom::Watch(id) => {
                     let Some(watching) = self.watches.get_mut(id) else { continue };
                     if watching.due.take(at, whom, &mut self.dues) {
@@ -352,6 +360,7 @@ impl Shard {
 
     fn evaluate_dirty(&mut self, now: Time) {
         self.evaluate_edited(now);
+        self.evaluate_fresh(now);
         let dirty = std::mem::take(&mut self.dirty);
         for together in dirty.chunks(TOGETHER) {
             if dirty.len() > NEAR {

@@ -133,14 +133,23 @@ impl Shard {
 
     /// The group of this text in `view`, made if it is new.
     pub(super) fn group(&mut self, view: u32, text: &str, now: Time) -> u32 {
-        let owner: &mut View = &mut self.views[view];
-        if let Some(id) = owner.groups.get(text) {
+        if let Some(id) = self.views[view].groups.get(text) {
             return *id;
         }
         let text: Arc<str> = text.into();
+        let id = self.make_group(view, Arc::clone(&text), now);
+        self.views[view].groups.insert(text, id);
+        // Absence may be what it waits for: evaluate it at the step's end even if no sample comes.
+        self.touch(id);
+        id
+    }
+
+    /// A new group for `view`, which has none of this text and learns of this one by its caller.
+    pub(super) fn make_group(&mut self, view: u32, text: Arc<str>, now: Time) -> u32 {
+        let owner: &mut View = &mut self.views[view];
         let group = Group {
             view,
-            text: Arc::clone(&text),
+            text,
             window: Window::new(owner.key.spec, owner.key.from),
             level: Level::default(),
             alerts: SmallVec::from_elem(Alert::default(), owner.rules.len()),
@@ -155,11 +164,7 @@ impl Shard {
             self.axes.came(Axis::Unknown);
             owner.axes.came(Axis::Unknown);
         }
-        let id = self.groups.insert(group);
-        owner.groups.insert(text, id);
-        // Absence may be what it waits for: evaluate it at the step's end even if no sample comes.
-        self.touch(id);
-        id
+        self.groups.insert(group)
     }
 
     /// Has a group evaluated at the end of the step.

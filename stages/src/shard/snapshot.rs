@@ -168,7 +168,9 @@ impl Shard {
             put(out, view.rules.len() as u64);
             view.rules.iter().for_each(|rule| put_bytes(out, rule.name.as_bytes()));
             put(out, view.groups.len() as u64);
-            view.groups.values().for_each(|id| save_group(&self.groups[*id], out));
+            for group in view.groups.values().map(|id| &self.groups[*id]) {
+                save_group(group, group.due.at().or(view.due.at()), out);
+            }
         }
         put(out, metric.watches.len() as u64);
         metric.watches.iter().for_each(|id| save_watching(&self.watches[*id], out));
@@ -259,11 +261,11 @@ impl Shard {
     }
 }
 
-fn save_group(group: &Group, out: &mut Vec<u8>) {
+fn save_group(group: &Group, due: Option<Time>, out: &mut Vec<u8>) {
     put_bytes(out, group.text.as_bytes());
     save_time(group.last, out);
     put_signed(out, group.armed.0);
-    save_time(group.due.at(), out);
+    save_time(due, out);
     group.alerts.iter().for_each(|alert| alert.save(out));
     save_panes(&group.window, &group.level, out);
 }

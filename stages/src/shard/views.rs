@@ -47,7 +47,7 @@ impl Shard {
         }
         self.metrics[metric].views = views;
         self.settle_intake(metric);
-        self.rejoin(metric, now);
+        self.rejoin(metric, &made, now);
         for (group, at) in self.hand_out(metric, &made, &mut moving) {
             // Said under the rule it was, it is said again with the severity it has now.
             self.happen(group, at, Event::Change, now);
@@ -106,26 +106,6 @@ impl Shard {
                 self.views.remove(view);
                 self.gone.pop();
             }
-        }
-    }
-
-    /// Every series of a metric joins the groups of its views, as they are now.
-    fn rejoin(&mut self, metric: u32, now: Time) {
-        let views = self.metrics[metric].views.clone();
-        for view in &views {
-            let groups: Vec<u32> = self.views[*view].groups.values().copied().collect();
-            for group in groups {
-                self.groups[group].series = 0;
-            }
-            // One alert over all series is there before the first of them.
-            if self.views[*view].key.group_by.is_empty() {
-                self.group(*view, "", now);
-            }
-        }
-        let series: Vec<(Arc<str>, u32)> =
-            self.metrics[metric].series.iter().map(|(key, id)| (key.clone(), *id)).collect();
-        for (key, id) in series {
-            self.series[id].groups = self.join_all(&key, &views, now);
         }
     }
 
