@@ -58,7 +58,8 @@ fn alert_labels(intent: &Intent) -> Labels {
     labels.insert("alertname".to_owned(), name.to_owned());
     labels.insert("severity".to_owned(), intent.severity.clone());
     if !intent.metric.is_empty() {
-        labels.insert("metric".to_owned(), intent.metric.clone());
+        // Series may have a label of that name, and alerts be told apart by it.
+        labels.entry("metric".to_owned()).or_insert_with(|| intent.metric.clone());
     }
     labels
 }

@@ -3,6 +3,7 @@
 //! What has the same meaning is converted: a comparison of a number with a function over a range, summed up over series
 //! where that comes to the same. What would only look the same is refused.
 
+use promql_parser::label::MatchOp;
 use promql_parser::parser::{
     AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, VectorSelector,
 };
@@ -267,9 +268,27 @@ fn selected(selector: &VectorSelector) -> Result<(String, Vec<String>), String> 
     if !selector.matchers.or_matchers.is_empty() {
         return Err("it selects series with or".to_owned());
     }
-    let Some(metric) = selector.name.clone() else {
-        return Err("it names no metric".to_owned());
+    let named = || {
+        let matchers = selector.matchers.matchers.iter();
+        let mut named = matchers.filter(|it| it.name == "__name__" && it.op == MatchOp::Equal);
+        named.next().map(|it| it.value.clone())
     };
+    let Some(metric) = selector.name.clone().or_else(named) else {
+        return Err("it names no metric: say which one, m{...} or {__name__=\"m\"}".to_owned());
+    };
+    if selector
+        .matchers
+        .matchers
+        .iter()
+        .any(|it| it.name == "__name__" && !(it.op == MatchOp::Equal && it.value == metric))
+    {
+        return Err("it says more of its metric's name than one name".to_owned());
+    }
+    if matches!(metric.as_str(), "ALERTS" | "ALERTS_FOR_STATE") {
+        return Err(format!(
+            "it reads {metric}, which nobody writes here: write all: or any: over its metrics"
+        ));
+    }
     let matcher = |it: &promql_parser::label::Matcher| {
         let value = serde_json::Value::from(it.value.as_str());
         format!("{}{}{value}", it.name, it.op)

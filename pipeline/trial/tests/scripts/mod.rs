@@ -2,6 +2,7 @@
 
 mod again;
 mod lines;
+mod posted;
 
 use bytes::Bytes;
 use lines::said;
@@ -14,7 +15,7 @@ use stages::series::series_key;
 use stages::settings::Settings;
 use stages::time::{Span, Time};
 use stages::wire::AlertState;
-use trial::{Said, Setup, Trial};
+use trial::{Said, Setup, Spoken, Trial};
 
 /// A Monday at midnight.
 const START: &str = "2026-01-05T00:00:00Z";
@@ -23,13 +24,13 @@ const OFFICE: &str = "calendars:\n  office: {zone: America/New_York, active: [{d
 const ROSTER: &str = "people:\n  oncall@opm.gov: {name: On-call}\n";
 const RECEIVERS: &str = "fallback: oncall@opm.gov\nreceivers:\n  pager:\n    channels: [{kind: pager_duty, key_env: KEY}]\n";
 
-/// The settings that hold these rules.
-pub fn settings_of(rules: &str, limit: Option<&str>) -> Settings {
+/// The settings that hold a file of rules.
+fn settings_of(rules: &str, limit: Option<&str>) -> Settings {
     let folder = tempfile::tempdir().unwrap();
     let limits =
         limit.map_or(String::new(), |limit| format!("limits: {{series_per_metric: {limit}}}\n"));
     for (path, text) in [
-        ("alerts/rules.yml", format!("rules:\n{rules}")),
+        ("alerts/rules.yml", rules.to_owned()),
         ("config/ops.yml", format!("workers: 1\n{limits}")),
         ("config/roster.yml", ROSTER.to_owned()),
         ("config/receivers.yml", RECEIVERS.to_owned()),
@@ -44,24 +45,45 @@ pub fn settings_of(rules: &str, limit: Option<&str>) -> Settings {
     loaded.unwrap_or_else(|problems| panic!("{problems}")).settings
 }
 
+/// Rules of Prometheus as our file of rules; each of their series is judged by these labels.
+fn imported(rules: &str, labels: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.yml");
+    std::fs::write(&path, format!("groups:\n- name: g\n  interval: 30s\n  rules:\n{rules}"))
+        .unwrap();
+    let labels: Vec<String> = labels.split_whitespace().map(str::to_owned).collect();
+    let import = settings::import_prometheus(&path, Some(&labels));
+    let import = import.unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(import.refused.is_empty(), "{:?}", import.refused);
+    // Imported rules tell nobody before somebody says whom.
+    import.text.replace("\n- name:", "\n- notify: oncall@opm.gov\n  name:")
+}
+
 /// Plays a script; all that is said.
 pub fn played(script: &str) -> String {
     let mut play = Play::new(script);
     let mut lines = script.lines().filter(|line| !line.trim_start().starts_with('#')).peekable();
     while let Some(line) = lines.next().map(str::trim_end) {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if first == "rules" || rest == "rules" {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let ours = first == "rules" || rest == "rules";
+        if ours || first == "prometheus" || words.first() == Some(&"prometheus") {
             let mut rules = String::new();
             while let Some(line) = lines.next_if(|line| line.starts_with(' ')) {
                 rules.push_str(line);
                 rules.push('\n');
             }
-            let at = if first == "rules" { play.start } else { play.at(first) };
+            let now = matches!(first, "rules" | "prometheus");
+            let at = if now { play.start } else { play.at(first) };
+            let rules = match ours {
+                true => format!("rules:\n{rules}"),
+                false => imported(&rules, rest.trim_start_matches("prometheus")),
+            };
             let settings = settings_of(&rules, play.limit.as_deref());
             play.trial.settings(at, &[settings]).unwrap();
             continue;
         }
-        if !line.is_empty() && !matches!(first, "start" | "limit") {
+        if !line.is_empty() && !matches!(first, "start" | "limit" | "posted") {
             play.line(first, rest);
         }
     }
@@ -72,6 +94,8 @@ struct Play {
     trial: Trial,
     start: Time,
     limit: Option<String>,
+    /// Messages are shown as a webhook gets them.
+    posted: bool,
     silences: u32,
 }
 
@@ -86,7 +110,8 @@ impl Play {
         let start = option("start ").unwrap_or_else(|| START.to_owned());
         let start: Time = serde_json::from_value(json!(start)).unwrap();
         let trial = Trial::new(Setup { keep: true, ..Setup::at(start) });
-        Self { trial, start, limit: option("limit "), silences: 0 }
+        let posted = script.lines().any(|line| line == "posted");
+        Self { trial, start, limit: option("limit "), posted, silences: 0 }
     }
 
     fn at(&self, text: &str) -> Time {
@@ -198,8 +223,11 @@ impl Play {
     fn end(mut self) -> String {
         again::says_the_same(&self.trial, self.start);
         let counters = self.trial.take_counters();
-        let mut text: String =
-            self.trial.spoken().iter().map(|spoken| said(spoken, self.start)).collect();
+        let line = |spoken: &Spoken| match &spoken.said {
+            Said::Message(intent) if self.posted => posted::alert(intent, self.start),
+            _ => said(spoken, self.start),
+        };
+        let mut text: String = self.trial.spoken().iter().map(line).collect();
         if counters.late > 0 {
             text.push_str(&format!("late: {}\n", counters.late));
         }
