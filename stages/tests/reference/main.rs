@@ -1,0 +1,152 @@
+//! The shard against a reference that keeps every sample and works every window out anew.
+//!
+//! The reference is written from the rules' meaning, not from the code: it holds plain lists, adds up what lies in the
+//! window at each instant, and follows one alert at a time. Logs are random: late, repeated, disordered, negative
+//! and extreme samples under random rules. Transitions and their evidence must be the same.
+//!
+//! Everything in these logs happens at whole tenths of a second of log time, as panes, clocks and steps do. So the
+//! reference walks from tenth to tenth and asks at each what has changed.
+//!
+//! ```text
+//! cargo test -p stages --test reference    # OPS_SEEDS of logs for each test, from OPS_FIRST_SEED on
+//! ```
+
+mod joined;
+mod logs;
+mod model;
+#[path = "../shard_script/mod.rs"]
+mod shard_script;
+
+use logs::{Profile, log_of, random_log, random_rule};
+use model::{Model, Row};
+use shard_script::{Bench, Dice, START};
+use stages::settings::{Rule, Stat};
+use stages::wire::ShardEvent;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Enough for every cause to be met many times.
+const SEEDS: u64 = 16;
+
+/// As many seeds as a test wants, or as somebody asks for who hunts.
+fn seeds(most: u64) -> Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    let first = number("OPS_FIRST_SEED").unwrap_or(0);
+    first..first + number("OPS_SEEDS").unwrap_or(most)
+}
+
+#[test]
+fn every_transition_is_what_the_raw_samples_say() {
+    let mut compared = BTreeMap::new();
+    for seed in seeds(SEEDS) {
+        for profile in [Profile::Plain, Profile::Extreme, Profile::Counter, Profile::Resets] {
+            let (rules, bench) = random_log(seed, profile);
+            let mut model = Model::new(&rules, START);
+            bench.steps.iter().for_each(|step| model.step(step));
+            let found = rows(&bench);
+            for (of, expected) in &model.rows {
+                let found = found.get(of).map_or(&[][..], Vec::as_slice);
+                let rule = rules.iter().find(|rule| rule.name == of.0).unwrap();
+                same(found, expected, &format!("seed {seed} {profile:?} {of:?} {rule:?}"));
+                for row in expected {
+                    *compared.entry(format!("{:?}", row.cause)).or_insert(0) += 1;
+                }
+            }
+            for of in found.keys() {
+                assert!(model.rows.contains_key(of), "seed {seed} {profile:?}: {of:?} says more");
+            }
+        }
+    }
+    // The logs must reach what they are there to test.
+    for cause in [
+        "FirstData",
+        "Breach",
+        "Held",
+        "NoBreach",
+        "Recovered",
+        "BreachAgain",
+        "StayedRecovered",
+        "Gap",
+        "Data",
+        "NoData",
+        "NoDataOk",
+        "Absent",
+        "Present",
+        "Retired",
+        "Flapping",
+        "Severity",
+    ] {
+        assert!(compared.contains_key(cause), "no log reaches {cause}: {compared:?}");
+    }
+}
+
+/// The same where many rules look through one view: those that are calm are passed over, and nobody may notice.
+#[test]
+fn many_rules_of_one_view_say_what_the_raw_samples_say_of_each() {
+    let mut rows_compared = 0;
+    for seed in seeds(2 * SEEDS) {
+        for profile in [Profile::Plain, Profile::Extreme, Profile::Resets] {
+            let (rules, bench) = log_of(seed, profile, alike);
+            let mut model = Model::new(&rules, START);
+            bench.steps.iter().for_each(|step| model.step(step));
+            let found = rows(&bench);
+            for (of, expected) in &model.rows {
+                let found = found.get(of).map_or(&[][..], Vec::as_slice);
+                same(found, expected, &format!("seed {seed} {profile:?} {of:?}"));
+                rows_compared += expected.len();
+            }
+            assert_eq!(found.len(), model.rows.len(), "seed {seed} {profile:?}");
+        }
+    }
+    assert!(rows_compared > 5_000, "only {rows_compared} rows");
+}
+
+/// A dozen rules that share their windows and differ in all else. One alert each: when a silent group is looked at depends
+/// on all rules of its view, so of groups the model would have to know them all.
+fn alike(dice: &mut Dice, profile: Profile) -> Vec<Rule> {
+    let first = random_rule(dice, "rule-00", profile);
+    let mut rules = vec![first.clone()];
+    while rules.len() < 12 {
+        let rule = random_rule(dice, &format!("rule-{:02}", rules.len()), profile);
+        let shares = matches!(rule.stat, Stat::Above | Stat::Below);
+        if rule.stat == first.stat {
+            let threshold = if shares { first.threshold } else { rule.threshold };
+            let matchers = first.matchers.clone();
+            rules.push(Rule { matchers, window: first.window, threshold, ..rule });
+        }
+    }
+    rules.iter_mut().for_each(|rule| rule.group_by.clear());
+    rules
+}
+
+fn rows(bench: &Bench) -> BTreeMap<(String, String), Vec<Row>> {
+    let mut rows: BTreeMap<(String, String), Vec<Row>> = BTreeMap::new();
+    for event in bench.events() {
+        let ShardEvent::Transition(it) = event else { continue };
+        let group = serde_json::to_string(&it.group).unwrap();
+        rows.entry((it.rule.clone(), group)).or_default().push(Row {
+            time: it.time,
+            from: it.from,
+            to: it.to,
+            cause: it.cause,
+            data: it.data,
+            flapping: it.flapping,
+            open: it.incident.is_some(),
+            severity: it.severity.clone(),
+            evidence: it.evidence.clone(),
+        });
+    }
+    rows
+}
+
+fn same(found: &[Row], expected: &[Row], what: &str) {
+    for at in 0..found.len().max(expected.len()) {
+        let (one, other) = (found.get(at), expected.get(at));
+        let alike = matches!((one, other), (Some(one), Some(other)) if one.agrees(other));
+        let before = at.checked_sub(1).and_then(|at| expected.get(at));
+        assert!(
+            alike,
+            "{what}\nrow {at}, after {before:?}\n found    {one:?}\n expected {other:?}"
+        );
+    }
+}
