@@ -153,7 +153,7 @@ pub fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
 }
 
 /// Often none: most rules look at the whole metric.
-fn random_matchers(dice: &mut Dice) -> Value {
+pub fn random_matchers(dice: &mut Dice) -> Value {
     let matcher =
         |label: &str, op: &str, value: &str| json!({ "label": label, "op": op, "value": value });
     match dice.roll(12) {

@@ -11,6 +11,7 @@
 //! cargo test -p stages --test reference    # OPS_SEEDS of logs for each test, from OPS_FIRST_SEED on
 //! ```
 
+mod edits;
 mod joined;
 mod logs;
 mod model;
@@ -41,7 +42,7 @@ fn every_transition_is_what_the_raw_samples_say() {
     for seed in seeds(SEEDS) {
         for profile in [Profile::Plain, Profile::Extreme, Profile::Counter, Profile::Resets] {
             let (rules, bench) = random_log(seed, profile);
-            let mut model = Model::new(&rules, START);
+            let mut model = Model::new(START);
             bench.steps.iter().for_each(|step| model.step(step));
             let found = rows(&bench);
             for (of, expected) in &model.rows {
@@ -86,8 +87,8 @@ fn many_rules_of_one_view_say_what_the_raw_samples_say_of_each() {
     let mut rows_compared = 0;
     for seed in seeds(2 * SEEDS) {
         for profile in [Profile::Plain, Profile::Extreme, Profile::Resets] {
-            let (rules, bench) = log_of(seed, profile, alike);
-            let mut model = Model::new(&rules, START);
+            let (_, bench) = log_of(seed, profile, alike);
+            let mut model = Model::new(START);
             bench.steps.iter().for_each(|step| model.step(step));
             let found = rows(&bench);
             for (of, expected) in &model.rows {
@@ -133,6 +134,7 @@ fn rows(bench: &Bench) -> BTreeMap<(String, String), Vec<Row>> {
             flapping: it.flapping,
             open: it.incident.is_some(),
             severity: it.severity.clone(),
+            shadow: it.shadow,
             evidence: it.evidence.clone(),
         });
     }

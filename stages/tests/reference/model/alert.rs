@@ -132,6 +132,42 @@ impl Alert {
         }
     }
 
+    /// As it is where it was made to fire by hand.
+    pub fn firing() -> Self {
+        Self { axis: Axis::Firing, ..Self::default() }
+    }
+
+    /// Other bounds or clocks: nothing moves before the next evaluation, and who is open is told.
+    pub fn change(&mut self, seen: &Seen, rows: &mut Vec<Row>) {
+        if self.is_open() {
+            self.say(self.axis, Cause::RuleChanged, seen, rows);
+        }
+        self.shown_enough = false;
+    }
+
+    /// Other panes: what is open goes on, all else begins anew.
+    pub fn rebase(&mut self, seen: &Seen, rows: &mut Vec<Row>) {
+        match self.axis {
+            Axis::Unknown => {}
+            Axis::Ok => self.axis = Axis::Unknown,
+            Axis::Pending => self.go(Axis::Unknown, Cause::RuleChanged, seen, rows),
+            Axis::Firing | Axis::Recovering => {
+                if std::mem::take(&mut self.flapping) {
+                    self.firings.clear();
+                }
+                self.say(self.axis, Cause::RuleChanged, seen, rows);
+            }
+        }
+        self.shown_enough = false;
+    }
+
+    /// Its end, if there is anything to end.
+    pub fn close(&mut self, cause: Cause, seen: &Seen, rows: &mut Vec<Row>) {
+        if !matches!(self.axis, Axis::Unknown | Axis::Ok) {
+            self.go(Axis::Unknown, cause, seen, rows);
+        }
+    }
+
     fn turn(&mut self, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
         if seen.data == DataFlag::MissingSeries {
             if self.axis != Axis::Unknown && self.axis != Axis::Ok {
@@ -209,9 +245,9 @@ impl Alert {
     }
 
     fn fire(&mut self, cause: Cause, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
-        self.firings.retain(|at| seen.now.since(*at) < rule.flap_window);
         self.firings.push(seen.now);
-        self.flapping = self.firings.len() >= 4;
+        let counts = |at: &&Time| seen.now.since(**at) < rule.flap_window;
+        self.flapping = self.firings.iter().filter(counts).count() >= 4;
         self.go(Axis::Firing, cause, seen, rows);
         if self.flapping {
             (self.side, self.clock) = (Side::Breach, seen.now);
@@ -238,7 +274,8 @@ impl Alert {
             data: self.data,
             flapping: self.flapping,
             open: open(from) || open(self.axis),
-            severity: "critical".to_owned(),
+            severity: String::new(),
+            shadow: false,
             evidence: seen.evidence.clone(),
         });
     }

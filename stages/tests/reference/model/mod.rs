@@ -1,6 +1,7 @@
 //! What rules mean, the long way: every sample is kept, every window is added up anew at every tenth of a second.
 
 mod alert;
+mod edits;
 mod graded;
 pub mod joint;
 mod numbers;
@@ -29,6 +30,7 @@ pub struct Row {
     pub flapping: bool,
     pub open: bool,
     pub severity: String,
+    pub shadow: bool,
     pub evidence: Evidence,
 }
 
@@ -53,7 +55,7 @@ impl Row {
         (self.time, self.from, self.to, self.cause)
             == (other.time, other.from, other.to, other.cause)
             && (self.data, self.flapping, self.open) == (other.data, other.flapping, other.open)
-            && self.severity == other.severity
+            && (&self.severity, self.shadow) == (&other.severity, other.shadow)
             && near(one.value, two.value, if bucketed { 2e-3 } else { 1e-9 })
             && near(one.level, two.level, 1e-9)
             && (one.threshold, one.count, one.mean) == (two.threshold, two.count, two.mean)
@@ -73,6 +75,7 @@ impl Row {
 /// One sample as it was sent.
 #[derive(Deserialize)]
 struct Sent<'a> {
+    name: String,
     #[serde(borrow)]
     val: &'a RawValue,
     ts: Option<i64>,
@@ -94,10 +97,15 @@ struct Kept {
 }
 
 /// All rules, by hand.
-pub struct Model<'a> {
-    rules: &'a [Rule],
-    groups: BTreeMap<(usize, String), Group>,
-    ids: BTreeMap<String, Time>,
+pub struct Model {
+    rules: BTreeMap<String, Rule>,
+    /// Since when rules see what they see, where an edit had them begin anew.
+    begun: BTreeMap<String, Time>,
+    /// By rule and labels.
+    groups: BTreeMap<(String, String), Group>,
+    /// Series by metric, and their labels.
+    known: BTreeSet<(String, BTreeMap<String, String>)>,
+    ids: BTreeMap<(String, String), Time>,
     now: Time,
     /// What was said, by rule and group.
     pub rows: BTreeMap<(String, String), Vec<Row>>,
@@ -106,6 +114,8 @@ pub struct Model<'a> {
 #[derive(Clone, Debug)]
 struct Group {
     armed: Time,
+    /// Samples of an earlier time of their own do not count.
+    from: Time,
     last: Option<Time>,
     samples: Vec<Kept>,
     /// Those that came too late for the window; a history may want them.
@@ -116,26 +126,32 @@ struct Group {
     inside: (usize, usize),
 }
 
-impl<'a> Model<'a> {
-    pub fn new(rules: &'a [Rule], now: Time) -> Self {
-        let whole = rules.iter().enumerate().filter(|(_, rule)| rule.group_by.is_empty());
-        let groups =
-            whole.map(|(at, _)| ((at, "{}".to_owned()), Group::new(&rules[at], now))).collect();
-        Self { rules, groups, ids: BTreeMap::new(), now, rows: BTreeMap::new() }
+impl Model {
+    pub fn new(now: Time) -> Self {
+        let (rules, begun, groups) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (known, ids, rows) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { rules, begun, groups, known, ids, now, rows }
     }
 
     pub fn step(&mut self, step: &Step) {
+        assert_eq!((step.began.0 % TENTH, step.ended.0 % TENTH), (0, 0), "off the grid");
         let mut at = self.now.0 + TENTH;
-        while at <= step.began.0 {
+        while at < step.began.0 {
             self.evaluate(Time(at), true);
             at += TENTH;
         }
+        // What is due when an edit comes is judged by the rules of the edit.
+        let due =
+            if step.began > self.now { self.asked(step.began, true) } else { BTreeSet::new() };
+        for entry in step.entries.iter().filter(|entry| entry.kind == EntryKind::Settings) {
+            self.edit(&serde_json::from_slice(&entry.payload).unwrap(), step.began);
+        }
+        self.judge(&due, step.began);
         for entry in &step.entries {
             if let EntryKind::Metric(_) = entry.kind {
                 self.sample(&serde_json::from_slice(&entry.payload).unwrap(), entry.time);
             }
         }
-        assert_eq!((step.began.0 % TENTH, step.ended.0 % TENTH), (0, 0), "off the grid");
         // What was due when the step began was looked at before its samples, and is not again.
         self.evaluate(step.ended, step.ended > step.began);
         self.now = step.ended;
@@ -145,38 +161,32 @@ impl<'a> Model<'a> {
         let time = sent.ts.map_or(arrived, Time::from_millis);
         let series = serde_json::to_string(&sent.labels).unwrap();
         // A series is known from its first sample on, even if that one is refused.
-        let groups: Vec<_> = self
-            .rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.matchers.iter().all(|it| looks_at(it, &sent.labels)))
-            .map(|(at, rule)| {
-                let label = |name: &String| {
-                    (name.clone(), sent.labels.get(name).cloned().unwrap_or_default())
-                };
-                let labels: BTreeMap<_, _> = rule.group_by.iter().map(label).collect();
-                (at, serde_json::to_string(&labels).unwrap())
-            })
+        self.known.insert((sent.name.clone(), sent.labels.clone()));
+        let rules = self.rules.values().filter(|rule| rule.metric == sent.name);
+        let groups: Vec<_> = rules
+            .filter_map(|rule| Some((rule.name.clone(), group_of(rule, &sent.labels)?)))
             .collect();
         for of in &groups {
-            let rule = &self.rules[of.0];
-            self.groups.entry(of.clone()).or_insert_with(|| Group::new(rule, arrived));
+            let rule = &self.rules[&of.0];
+            let begun = self.begun.get(&of.0).copied();
+            self.groups.entry(of.clone()).or_insert_with(|| Group::since(rule, arrived, begun));
         }
         if time.0 > arrived.0 + Span::from_secs(300).0 {
             return;
         }
         if let Some(id) = &sent.id {
+            let id = (sent.name.clone(), id.clone());
             let known =
-                self.ids.get(id).is_some_and(|at| arrived.since(*at) < Span::from_secs(120));
+                self.ids.get(&id).is_some_and(|at| arrived.since(*at) < Span::from_secs(120));
             if known {
                 return;
             }
-            self.ids.insert(id.clone(), arrived);
+            self.ids.insert(id, arrived);
         }
         for of in groups {
-            let rule = &self.rules[of.0];
+            let rule = &self.rules[&of.0];
             let group = self.groups.get_mut(&of).unwrap();
-            if pane(rule, time) <= edge(rule, arrived) {
+            if pane(rule, time) <= edge(rule, arrived) || time < group.from {
                 continue;
             }
             (group.last, group.touched) = (Some(arrived), true);
@@ -191,27 +201,55 @@ impl<'a> Model<'a> {
     }
 
     fn evaluate(&mut self, now: Time, dues: bool) {
-        let mut reporting: BTreeMap<usize, Time> = BTreeMap::new();
+        let mut asked = self.asked(now, dues);
+        let touched = self
+            .groups
+            .iter_mut()
+            .filter_map(|(of, group)| std::mem::take(&mut group.touched).then(|| of.clone()));
+        asked.extend(touched);
+        self.judge(&asked, now);
+    }
+
+    /// Who is to be looked at for time's sake alone.
+    fn asked(&mut self, now: Time, dues: bool) -> BTreeSet<(String, String)> {
+        let mut asked = BTreeSet::new();
+        for (of, group) in &mut self.groups {
+            let rule = &self.rules[&of.0];
+            let turned = group.turn(rule, now);
+            if turned || (dues && group.is_due(rule, now)) {
+                asked.insert(of.clone());
+            }
+        }
+        asked
+    }
+
+    fn judge(&mut self, asked: &BTreeSet<(String, String)>, now: Time) {
+        let mut reporting: BTreeMap<String, Time> = BTreeMap::new();
         for ((rule, _), group) in &self.groups {
-            let newest = reporting.entry(*rule).or_default();
+            let newest = reporting.entry(rule.clone()).or_default();
             *newest = (*newest).max(group.last.unwrap_or_default());
         }
-        for ((at, text), group) in &mut self.groups {
-            let rule = &self.rules[*at];
-            let touched = std::mem::take(&mut group.touched);
-            let turned = group.turn(rule, now);
-            let asked = touched || turned || (dues && group.is_due(rule, now));
-            if !asked {
-                continue;
-            }
-            let seen = group.see(rule, reporting[at], now);
+        for of in asked {
+            let Some(group) = self.groups.get_mut(of) else { continue };
+            let rule = &self.rules[&of.0];
+            let seen = group.see(rule, reporting[&of.0], now);
             let mut rows = Vec::new();
             group.alert.evaluate(rule, &seen, &mut rows);
             if !rows.is_empty() {
-                self.rows.entry((rule.name.clone(), text.clone())).or_default().extend(rows);
+                self.rows.entry(of.clone()).or_default().extend(rows);
             }
         }
     }
+}
+
+/// The group of a rule that a series with these labels falls into, if the rule looks at it.
+fn group_of(rule: &Rule, labels: &BTreeMap<String, String>) -> Option<String> {
+    if !rule.matchers.iter().all(|it| looks_at(it, labels)) {
+        return None;
+    }
+    let label = |name: &String| (name.clone(), labels.get(name).cloned().unwrap_or_default());
+    let group: BTreeMap<_, _> = rule.group_by.iter().map(label).collect();
+    Some(serde_json::to_string(&group).unwrap())
 }
 
 /// Whether a rule with this matcher looks at a series; patterns here are texts between bars.
@@ -247,6 +285,7 @@ impl Group {
         let alert = Graded::of(rule);
         Self {
             armed,
+            from: Time(i64::MIN),
             last: None,
             samples: Vec::new(),
             older: Vec::new(),
@@ -254,6 +293,11 @@ impl Group {
             touched: true,
             inside: (0, 0),
         }
+    }
+
+    /// One that sees only what came from `begun` on.
+    fn since(rule: &Rule, armed: Time, begun: Option<Time>) -> Self {
+        Self { from: begun.unwrap_or(Time(i64::MIN)), ..Self::new(rule, armed) }
     }
 
     /// Since when there is silence.
@@ -358,7 +402,7 @@ impl Group {
             max: values.iter().copied().reduce(f64::max),
             percentiles: bucketed
                 .then(|| [50.0, 95.0, 99.0].map(|q| numbers::percentile(&values, q))),
-            window_start: Time(first),
+            window_start: Time(first).max(self.from),
             window_end: now,
             panes: match values.is_empty() {
                 true => 0,

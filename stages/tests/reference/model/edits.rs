@@ -1,0 +1,163 @@
+//! What an edit of the rules does, as the pages say it (`semantics.md` 4, the last line of the list).
+//!
+//! Text alone touches nothing. Bounds and clocks are judged by from the step's end on, over the samples there are, and what
+//! fires goes on firing. A rule that sees something else begins anew, with samples from the edit on, and what fires goes
+//! on where its labels are still among those of a known series. A rule that looks at another metric, and one that is
+//! gone, ends its alerts and says which of the two it was.
+
+use super::graded::Graded;
+use super::{Group, Model, group_of};
+use stages::matcher::Matcher;
+use stages::settings::{Rule, Settings, Stat};
+use stages::time::{Span, Time};
+use stages::wire::Cause;
+use std::collections::{BTreeMap, BTreeSet};
+
+type Groups = BTreeMap<String, Group>;
+
+impl Model {
+    /// Puts settings in force.
+    pub(super) fn edit(&mut self, settings: &Settings, now: Time) {
+        self.look_at_neighbours(settings);
+        let mut old = std::mem::take(&mut self.rules);
+        for rule in &settings.rules {
+            let rule = Rule::clone(rule);
+            match old.remove(&rule.name) {
+                None => self.add(&rule, now),
+                Some(before) if before.metric != rule.metric => {
+                    self.end(&before, Cause::RuleChanged, now);
+                    self.add(&rule, now);
+                }
+                Some(before) => self.change(&before, &rule, now),
+            }
+            self.rules.insert(rule.name.clone(), rule);
+        }
+        for gone in old.values() {
+            self.end(gone, Cause::RuleRemoved, now);
+        }
+    }
+
+    /// Where windows of a metric come or go, all its groups are looked at once, those of other rules too. That shows in
+    /// nothing but this: among siblings that report again, a silent group is seen to be missing then already.
+    fn look_at_neighbours(&mut self, settings: &Settings) {
+        let of = |metric: &str, rules: &[Rule]| -> Vec<_> {
+            let rules = rules.iter().filter(|rule| rule.metric == metric);
+            rules.map(|rule| (rule.name.clone(), sees(rule))).collect()
+        };
+        let old: Vec<Rule> = self.rules.values().cloned().collect();
+        let new: Vec<Rule> = settings.rules.iter().map(|rule| Rule::clone(rule)).collect();
+        for ((name, _), group) in &mut self.groups {
+            let metric = &self.rules[name].metric;
+            group.touched |= of(metric, &old) != of(metric, &new);
+        }
+    }
+
+    /// Labels of a rule that are there without any sample of them to come.
+    fn texts(&self, rule: &Rule) -> BTreeSet<String> {
+        let series = self.known.iter().filter(|(metric, _)| *metric == rule.metric);
+        let texts = series.filter_map(|(_, labels)| group_of(rule, labels));
+        texts.chain(rule.group_by.is_empty().then(|| "{}".to_owned())).collect()
+    }
+
+    fn add(&mut self, rule: &Rule, now: Time) {
+        self.begun.remove(&rule.name);
+        for text in self.texts(rule) {
+            self.groups.insert((rule.name.clone(), text), Group::new(rule, now));
+        }
+    }
+
+    fn take(&mut self, rule: &Rule) -> Groups {
+        let of_rule = self.groups.extract_if(.., |(name, _), _| *name == rule.name);
+        of_rule.map(|((_, text), group)| (text, group)).collect()
+    }
+
+    fn end(&mut self, rule: &Rule, cause: Cause, now: Time) {
+        for (text, mut group) in self.take(rule) {
+            self.tell(rule, (&text, &mut group), now, |alert, seen, rows| {
+                alert.close(cause, rule, seen, rows);
+            });
+        }
+    }
+
+    /// An edit of a rule that stays with its metric.
+    fn change(&mut self, before: &Rule, after: &Rule, now: Time) {
+        if says_as_before(before, after) {
+            return;
+        }
+        // People hear of it under what they knew it by; whether they hear of it goes by the edited rule.
+        let known = Rule { mode: after.mode, ..before.clone() };
+        let begins = sees(before) != sees(after);
+        if begins {
+            self.begun.insert(after.name.clone(), now);
+        }
+        let texts = self.texts(after);
+        for (text, mut group) in self.take(before) {
+            let stays = !begins || texts.contains(&text);
+            self.tell(&known, (&text, &mut group), now, |alert, seen, rows| {
+                match (begins, stays) {
+                    (false, _) => alert.change(&known, seen, rows),
+                    (true, true) => alert.rebase(&known, seen, rows),
+                    (true, false) => alert.close(Cause::RuleChanged, &known, seen, rows),
+                }
+            });
+            if !stays {
+                continue;
+            }
+            if begins {
+                group = Group { alert: group.alert, ..Group::since(after, now, Some(now)) };
+            }
+            group.touched = true;
+            if group.alert.follow(before, after) {
+                self.tell(after, (&text, &mut group), now, |alert, seen, rows| {
+                    alert.change(after, seen, rows);
+                });
+            }
+            self.groups.insert((after.name.clone(), text), group);
+        }
+        for text in texts {
+            let of = (after.name.clone(), text);
+            self.groups.entry(of).or_insert_with(|| Group::since(after, now, Some(now)));
+        }
+    }
+
+    /// Lets something happen to an alert, and takes down what it says.
+    fn tell(
+        &mut self,
+        rule: &Rule,
+        (text, group): (&str, &mut Group),
+        now: Time,
+        what: impl FnOnce(&mut Graded, &super::alert::Seen, &mut Vec<super::Row>),
+    ) {
+        let (seen, mut rows) = (group.see(rule, Time::default(), now), Vec::new());
+        what(&mut group.alert, &seen, &mut rows);
+        if !rows.is_empty() {
+            self.rows.entry((rule.name.clone(), text.to_owned())).or_default().extend(rows);
+        }
+    }
+}
+
+/// What decides which samples a rule sees, and what it keeps of them.
+fn sees(rule: &Rule) -> (Vec<Matcher>, BTreeSet<String>, Stat, Span) {
+    (rule.matchers.clone(), rule.group_by.iter().cloned().collect(), rule.stat, rule.window)
+}
+
+/// Whether an edit is one of texts: of what people read, who is told, and what is done.
+fn says_as_before(before: &Rule, after: &Rule) -> bool {
+    let text = Rule {
+        severity: before.severity.clone(),
+        action_severity: before.action_severity.clone(),
+        unit: before.unit.clone(),
+        action: before.action.clone(),
+        action_min_samples: before.action_min_samples,
+        guards: before.guards.clone(),
+        runbook: before.runbook.clone(),
+        notify: before.notify.clone(),
+        repeat: before.repeat,
+        labels: before.labels.clone(),
+        annotations: before.annotations.clone(),
+        hours: before.hours.clone(),
+        reopen_within: before.reopen_within,
+        ..after.clone()
+    };
+    text == *before
+}
