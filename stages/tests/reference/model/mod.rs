@@ -141,11 +141,13 @@ impl Model {
             at += TENTH;
         }
         // What is due when an edit comes is judged by the rules of the edit.
-        let due =
+        let mut due =
             if step.began > self.now { self.asked(step.began, true) } else { BTreeSet::new() };
         for entry in step.entries.iter().filter(|entry| entry.kind == EntryKind::Settings) {
             self.edit(&serde_json::from_slice(&entry.payload).unwrap(), step.began);
         }
+        // What begins anew with it is owed nothing yet.
+        due.retain(|of| self.groups.get(of).is_some_and(|group| group.armed < step.began));
         self.judge(&due, step.began);
         for entry in &step.entries {
             if let EntryKind::Metric(_) = entry.kind {
@@ -321,7 +323,9 @@ impl Group {
     /// Whether a clock runs out at `now`. Siblings that come and go are no reason to look at a silent group.
     fn is_due(&self, rule: &Rule, now: Time) -> bool {
         let silent = now.0 - self.silent_since().0;
-        let looks = silent > 0 && silent % rule.window.0 == 0;
+        // Only among siblings there is something to see later on.
+        let again = !rule.group_by.is_empty() && silent > 0 && silent % rule.window.0 == 0;
+        let looks = self.inside.0 == 0 && (again || silent == rule.window.0);
         let missing = self.alert.first.data == DataFlag::MissingSeries;
         (looks && !(missing && silent > rule.window.0 * 2))
             || self.last.is_some_and(|last| last.plus(rule.fresh_for) == now)
