@@ -5,7 +5,6 @@ use crate::model::{Model, Row};
 use crate::shard_script::{Bench, Dice, START, settings};
 use crate::{SEEDS, rows, same, seeds};
 use bytes::Bytes;
-use serde_json::{Value, json};
 use stages::log::EntryKind;
 use stages::settings::{Mode, NoData, Rule};
 use stages::time::Span;
@@ -148,7 +147,7 @@ fn edit_rule(dice: &mut Dice, rule: &mut Rule, profile: Profile) {
         // What is seen.
         12 => rule.window = other.window,
         13 => rule.group_by = other.group_by,
-        14 => rule.matchers = matchers(dice),
+        14 => rule.matchers = serde_json::from_value(random_matchers(dice)).unwrap(),
         15 if dice.roll(3) == 0 => {
             let moved = if rule.metric == "other_ms" { "county_api_ms" } else { "other_ms" };
             rule.metric = moved.to_owned();
@@ -163,9 +162,4 @@ fn edit_rule(dice: &mut Dice, rule: &mut Rule, profile: Profile) {
             (rule.action, rule.action_min_samples) = (other.action, other.action_min_samples);
         }
     }
-}
-
-fn matchers(dice: &mut Dice) -> Vec<stages::matcher::Matcher> {
-    let found: Value = random_matchers(dice);
-    serde_json::from_value(if found.is_null() { json!([]) } else { found }).unwrap()
 }

@@ -67,8 +67,11 @@ impl Model {
     }
 
     fn take(&mut self, rule: &Rule) -> Groups {
-        let of_rule = self.groups.extract_if(.., |(name, _), _| *name == rule.name);
-        of_rule.map(|((_, text), group)| (text, group)).collect()
+        let groups = std::mem::take(&mut self.groups).into_iter();
+        let (of_rule, others) =
+            groups.partition::<BTreeMap<_, _>, _>(|((name, _), _)| *name == rule.name);
+        self.groups = others;
+        of_rule.into_iter().map(|((_, text), group)| (text, group)).collect()
     }
 
     fn end(&mut self, rule: &Rule, cause: Cause, now: Time) {
