@@ -30,6 +30,11 @@ fn entries_of_the_desk() {
 }
 
 #[test]
+fn glimpses() {
+    fuzz(targets::glimpses());
+}
+
+#[test]
 fn snapshots() {
     fuzz(targets::snapshots());
 }

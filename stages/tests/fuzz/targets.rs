@@ -15,11 +15,12 @@ use stages::time::{Span, Time};
 
 /// All of them.
 #[allow(dead_code, reason = "tests name them one by one; the guided fuzzer looks for one here")]
-pub const ALL: [fn() -> Target; 7] = [
+pub const ALL: [fn() -> Target; 8] = [
     samples_as_json,
     batch_entries,
     entries_of_a_shard,
     entries_of_the_desk,
+    glimpses,
     snapshots,
     snapshots_of_the_desk,
     subjects,
@@ -144,13 +145,81 @@ pub fn entries_of_a_shard() -> Target {
     })
 }
 
-pub fn entries_of_the_desk() -> Target {
-    let relayed = |sequence: u64, subject: &str, body: &Value| {
-        let source = json!({ "stream": "events", "sequence": sequence, "time": at(1) });
-        json!({ "schema": 1, "source": source, "subject": subject, "body": body })
-            .to_string()
-            .into_bytes()
+/// Settings with a rule whose metrics lie in two of four shards, and what these see of it.
+fn apart() -> (Settings, Vec<Value>) {
+    let shard = |name: &String| Subjects::default().shard_of(name, 4);
+    let one = "requests".to_owned();
+    let other = (0..).map(|n| format!("errors_{n}")).find(|name| shard(name) != shard(&one));
+    let other = other.expect("there is always a further name");
+    let term = |metric: &str| {
+        json!({ "metric": metric, "stat": "sum", "compare": ">", "threshold": 0.5, "window": "10s",
+            "min_samples": 1, "fresh_for": "10s" })
     };
+    let (mut ratio, both) = (term(&other), json!([[term(&one), term(&other)]]));
+    ratio["per"] = json!(one);
+    ratio["baseline"] = json!("1m");
+    let grouped = json!({ "metric": other, "any_of": [[ratio]], "group_by": ["pod"] });
+    let rules =
+        vec![rule("both", &json!({ "metric": one, "any_of": both })), rule("ratio", &grouped)];
+    let glimpse = json!({ "group": {}, "value": 3.5, "last": at(1), "count": 7, "mean": 0.5, "min": 0,
+        "max": 1, "window_start": at(0), "panes": 2, "panes_filled": 1, "series": 1, "log_start": 1 });
+    let mut of_pod = glimpse.clone();
+    of_pod["group"] = json!({ "pod": "a" });
+    of_pod["earlier"] = json!(2.0);
+    of_pod["percentiles"] = json!([0.1, 0.9, 1]);
+    let seen = |shard: u32, parts: Value| {
+        json!({ "type": "glimpses", "schema": 1, "shard": shard, "position": 9, "time": at(2),
+            "revision": "", "armed": at(0), "parts": parts })
+    };
+    let part = |rule: &str, term: u32, group: &Value| json!({ "rule": rule, "term": term, "last": at(1), "groups": [group] });
+    let mut per = part("ratio", 0, &of_pod);
+    per["per"] = json!(true);
+    let mut verified = part("both", 1, &glimpse);
+    verified["incident"] = json!("i");
+    let first = json!([part("both", 0, &glimpse), per]);
+    let second = json!([part("both", 1, &glimpse), part("ratio", 0, &of_pod), verified]);
+    let seen = vec![seen(shard(&one), first), seen(shard(&other), second), seen(0, json!([]))];
+    (settings(rules), seen)
+}
+
+fn relayed(sequence: u64, subject: &str, body: &Value) -> Vec<u8> {
+    let source = json!({ "stream": "events", "sequence": sequence, "time": at(1) });
+    let relayed = json!({ "schema": 1, "source": source, "subject": subject, "body": body });
+    relayed.to_string().into_bytes()
+}
+
+/// What shards see of rules that lie apart; the desk judges by it.
+pub fn glimpses() -> Target {
+    let (settings, seen) = apart();
+    let settings = serde_json::to_vec(&settings).unwrap();
+    let begun = move || {
+        let mut desk = Desk::new(Subjects::default(), 4, START);
+        desk.step(&step(1, at(0), EntryKind::Settings, &settings));
+        desk
+    };
+    let kind = EntryKind::Desk(DeskKind::Transition);
+    let relay = |(sequence, body): (u64, &Value)| {
+        relayed(sequence, &format!("ops.transition.{}", body["shard"]), body)
+    };
+    let corpus: Vec<Vec<u8>> = (1..).zip(&seen).map(relay).collect();
+    // Right ones are judged by, or changing them a little would try nothing.
+    let mut desk = begun();
+    let judged = (2..).zip(&corpus).flat_map(|(sequence, bytes)| {
+        desk.step(&step(sequence, at(2 + sequence as i64), kind.clone(), bytes))
+    });
+    let judged = judged.filter(|output| output.subject == "ops.transition.desk.judged").count();
+    assert!(judged > 0, "nothing is judged");
+    let (mut desk, mut sequence) = (begun(), 1);
+    Target::new("glimpses", 100_000, corpus, move |bytes| {
+        sequence += 1;
+        desk.step(&step(sequence, at(2 + sequence as i64), kind.clone(), bytes));
+        if sequence.is_multiple_of(500) {
+            (desk, sequence) = (begun(), 1);
+        }
+    })
+}
+
+pub fn entries_of_the_desk() -> Target {
     let mut corpus = vec![serde_json::to_vec(&in_force()).unwrap()];
     let bench = shard();
     let said = bench
