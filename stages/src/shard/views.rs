@@ -1,8 +1,8 @@
 //! Views laid anew after an edit: what looks at the same panes keeps them, alerts follow their rule.
 
-use super::Shard;
-use super::metric::{View, ViewKey};
+use super::metric::{Group, View, ViewKey};
 use super::rules::Looking;
+use super::{Shard, Whom};
 use crate::settings::Rule;
 use crate::time::Time;
 use crate::track::Alert;
@@ -30,14 +30,19 @@ impl Shard {
         }
         let (mut views, mut made) = (Vec::new(), BTreeSet::new());
         for (key, rules) in laid {
-            let same = old.iter().position(|id| same_panes(&self.views[*id].key, &key));
-            let view = match same {
-                Some(at) => old.remove(at),
-                None => self.views.insert(View::new(key.clone())),
-            };
-            if same.is_none() {
+            let same = |id: &u32| same_panes(&self.views[*id].key, &key);
+            let view = if let Some(at) = old.iter().position(same) {
+                old.remove(at)
+            } else if let Some(taken) =
+                views.iter().copied().find(|id| !made.contains(id) && same(id))
+            {
+                // Rules that counted shares by one threshold and part: each keeps the panes.
+                self.copy_view(taken)
+            } else {
+                let view = self.views.insert(View::new(key.clone()));
                 made.insert(view);
-            }
+                view
+            };
             self.set_rules(view, key, rules);
             views.push(view);
         }
@@ -52,6 +57,26 @@ impl Shard {
             // Said under the rule it was, it is said again with the severity it has now.
             self.happen(group, at, Event::Change, now);
         }
+    }
+
+    /// Another view that holds and waits for what this one does, without rules and alerts.
+    fn copy_view(&mut self, id: u32) -> u32 {
+        let from = &self.views[id];
+        let (key, last, due) = (from.key.clone(), from.last, from.due.at());
+        let groups: Vec<u32> = from.groups.values().copied().collect();
+        let copy = self.views.insert(View { last, ..View::new(key) });
+        self.dues.set(&mut self.views[copy].due, due, Whom::View(copy));
+        for group in groups {
+            let Group { window, level, last, armed, text, due, .. } = &self.groups[group];
+            let (window, level, last, due) = (window.clone(), level.clone(), *last, due.at());
+            let (armed, text) = (*armed, Arc::clone(text));
+            let again = self.make_group(copy, Arc::clone(&text), armed);
+            let group = &mut self.groups[again];
+            (group.window, group.level, group.last) = (window, level, last);
+            self.dues.set(&mut group.due, due, Whom::Group(again));
+            self.views[copy].groups.insert(text, again);
+        }
+        copy
     }
 
     /// The alerts of rules that stay; those of the others are over.
