@@ -1,12 +1,14 @@
-//! Edits that part or join rules which looked through one window.
+//! Edits that part or join rules which looked through one window, and rules that come to series which are known.
 
 mod shard_script;
 
 use serde_json::json;
-use shard_script::{Bench, START, rule, settings};
+use shard_script::{Bench, START, place, rule, settings};
+use stages::output::Output;
 use stages::settings::Rule;
+use stages::shard::Shard;
 use stages::time::{Span, Time};
-use stages::wire::ShardEvent;
+use stages::wire::{Axis, ShardEvent};
 
 fn second(seconds: i64) -> Time {
     START.plus(Span::from_secs(seconds))
@@ -54,4 +56,36 @@ fn rules_that_part_judge_by_what_they_kept() {
     let rules: Vec<&str> = said.iter().map(|(rule, ..)| rule.as_str()).collect();
     assert_eq!(rules, ["other", "other"], "changed and recovered: {said:?}");
     assert_eq!((said[1].1, said[1].2), (Some(0.0), 20));
+}
+
+/// Hosts that report before a rule comes; of them only the first goes on.
+const HOSTS: u32 = 6;
+
+#[test]
+fn hosts_that_are_silent_since_a_rule_came_are_missed_in_time() {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(Vec::new()));
+    for host in 0..HOSTS {
+        bench.sample(second(1), 100.0, &json!({ "host": host.to_string() }));
+    }
+    let fields = json!({ "group_by": ["host"], "window": "10s", "no_data": "alert" });
+    bench.settings(second(5), &settings(vec![rule("silent", &fields)]));
+    (6..40).for_each(|at| bench.sample(second(at), 100.0, &json!({ "host": "0" })));
+    let fired = bench.events().into_iter().filter_map(|event| match event {
+        ShardEvent::Transition(moved) if moved.to == Axis::Firing => {
+            Some((moved.time, moved.group["host"].clone()))
+        }
+        _ => None,
+    });
+    // A window after the rule came.
+    let silent: Vec<_> = (1..HOSTS).map(|host| (second(15), host.to_string())).collect();
+    assert_eq!(fired.collect::<Vec<_>>(), silent);
+
+    // What was never looked at by then is saved and restored as well as all else, after every step.
+    let mut shard = Shard::new(place(0, 1), Time(0));
+    for (step, said) in bench.steps.iter().zip(&bench.outputs) {
+        shard = Shard::restore(place(0, 1), &shard.snapshot()).unwrap();
+        let again: Vec<Output> = shard.step(step).into_iter().map(|said| said.output).collect();
+        assert_eq!(again, *said);
+    }
 }

@@ -20,43 +20,10 @@
 //! Every script is played a second time with shard and desk saved and read back after each step: it must say the same,
 //! byte for byte.
 
+#[macro_use]
 mod scripts;
 
-use scripts::played;
-use std::path::Path;
-
-#[track_caller]
-fn golden(name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/complaints").join(name);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (script, expected) = text.split_once("---\n").expect("a line --- before what is expected");
-    let said = played(script);
-    if std::env::var_os("OPS_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, format!("{script}---\n{said}")).unwrap();
-        return;
-    }
-    assert!(said == expected, "{name}: other than written:\n{said}");
-}
-
-macro_rules! complaints {
-    ($($name:ident)*) => {
-        $(#[test] fn $name() { golden(concat!(stringify!($name), ".txt")); })*
-
-        #[test]
-        fn every_complaint_in_the_folder_is_played() {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/complaints");
-            let names = std::fs::read_dir(folder).unwrap();
-            let mut there: Vec<String> =
-                names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            there.sort();
-            let mut played = vec![$(concat!(stringify!($name), ".txt")),*];
-            played.sort();
-            assert_eq!(there, played);
-        }
-    };
-}
-
-complaints! {
+scripts! { "complaints", every_complaint_in_the_folder_is_played:
     missing_data_does_not_resolve
     no_data_is_the_same_alert
     a_vanished_series_is_not_resolved

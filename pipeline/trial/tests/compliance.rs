@@ -14,41 +14,8 @@
 //! `/api/v1/rules` and `/api/v1/alerts` (`ops rules list`, `ops alerts`), posting to `/api/v2/alerts` (there each alert lives
 //! on being sent again every minute; the desk says changes).
 
+#[macro_use]
 mod scripts;
-
-use scripts::played;
-use std::path::Path;
-
-#[track_caller]
-fn golden(name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compliance").join(name);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (script, expected) = text.split_once("---\n").expect("a line --- before what is expected");
-    let said = played(script);
-    if std::env::var_os("OPS_WRITE_GOLDEN").is_some() {
-        std::fs::write(&path, format!("{script}---\n{said}")).unwrap();
-        return;
-    }
-    assert!(said == expected, "{name}: other than written:\n{said}");
-}
-
-macro_rules! clauses {
-    ($($name:ident)*) => {
-        $(#[test] fn $name() { golden(concat!(stringify!($name), ".txt")); })*
-
-        #[test]
-        fn every_clause_in_the_folder_is_played() {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compliance");
-            let names = std::fs::read_dir(folder).unwrap();
-            let mut there: Vec<String> =
-                names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            there.sort();
-            let mut played = vec![$(concat!(stringify!($name), ".txt")),*];
-            played.sort();
-            assert_eq!(there, played);
-        }
-    };
-}
 
 #[test]
 fn rules_upon_alerts_series_are_refused_with_a_remedy() {
@@ -63,7 +30,7 @@ fn rules_upon_alerts_series_are_refused_with_a_remedy() {
     }
 }
 
-clauses! {
+scripts! { "compliance", every_clause_in_the_folder_is_played:
     an_alert_is_pending_until_its_for_is_over_and_then_fires
     without_for_an_alert_fires_at_its_first_breach
     a_short_for_fires_when_it_is_over_not_at_a_next_evaluation

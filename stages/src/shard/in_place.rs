@@ -128,4 +128,22 @@ impl Shard {
             }
         }
     }
+
+    /// All groups of views whose rules were edited in place.
+    pub(super) fn evaluate_edited(&mut self, now: Time) {
+        for view in std::mem::take(&mut self.edited) {
+            let view = &self.views[view];
+            if view.gone {
+                continue;
+            }
+            let groups: Vec<u32> = view.groups.values().copied().collect();
+            for together in groups.chunks(TOGETHER) {
+                self.look_ahead(together);
+                for id in together {
+                    self.groups[*id].dirty = false;
+                    self.evaluate(*id, now);
+                }
+            }
+        }
+    }
 }

@@ -340,24 +340,6 @@ impl Shard {
         self.joins.note_siblings();
     }
 
-    /// All groups of views whose rules were edited in place.
-    fn evaluate_edited(&mut self, now: Time) {
-        for view in std::mem::take(&mut self.edited) {
-            let view = &self.views[view];
-            if view.gone {
-                continue;
-            }
-            let groups: Vec<u32> = view.groups.values().copied().collect();
-            for together in groups.chunks(TOGETHER) {
-                self.look_ahead(together);
-                for id in together {
-                    self.groups[*id].dirty = false;
-                    self.evaluate(*id, now);
-                }
-            }
-        }
-    }
-
     fn evaluate_dirty(&mut self, now: Time) {
         self.evaluate_edited(now);
         self.evaluate_fresh(now);

@@ -61,35 +61,18 @@ pub fn log_of(
 
 /// Statistics that mean something for numbers of this kind.
 fn stats_of(profile: Profile) -> Vec<Value> {
-    match profile {
-        Profile::Plain => vec![
-            json!("mean"),
-            json!("min"),
-            json!("max"),
-            json!("sum"),
-            json!("count"),
-            json!("last"),
-            json!("stddev"),
-            json!("above"),
-            json!("below"),
-            json!({ "percentile": 50.0 }),
-            json!({ "percentile": 99.0 }),
-            json!({ "percentile": 12.5 }),
-        ],
-        Profile::Extreme => vec![
-            json!("mean"),
-            json!("min"),
-            json!("max"),
-            json!("sum"),
-            json!("count"),
-            json!("last"),
-            json!("above"),
-            json!("below"),
-            json!({ "percentile": 90.0 }),
-            json!({ "percentile": 10.0 }),
-        ],
-        Profile::Counter | Profile::Resets => vec![json!("rate"), json!("rate"), json!("count")],
-    }
+    let (names, percentiles): (&[&str], &[f64]) = match profile {
+        Profile::Plain => (
+            &["mean", "min", "max", "sum", "count", "last", "stddev", "above", "below"],
+            &[50.0, 99.0, 12.5],
+        ),
+        Profile::Extreme => {
+            (&["mean", "min", "max", "sum", "count", "last", "above", "below"], &[90.0, 10.0])
+        }
+        Profile::Counter | Profile::Resets => (&["rate", "rate", "count"], &[]),
+    };
+    let percentiles = percentiles.iter().map(|at| json!({ "percentile": at }));
+    names.iter().map(|name| json!(name)).chain(percentiles).collect()
 }
 
 pub fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {

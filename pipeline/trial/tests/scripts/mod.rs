@@ -15,6 +15,7 @@ use stages::series::series_key;
 use stages::settings::Settings;
 use stages::time::{Span, Time};
 use stages::wire::AlertState;
+use std::path::{Path, PathBuf};
 use trial::{Said, Setup, Spoken, Trial};
 
 /// A Monday at midnight.
@@ -23,6 +24,45 @@ const START: &str = "2026-01-05T00:00:00Z";
 const OFFICE: &str = "calendars:\n  office: {zone: America/New_York, active: [{days: mon-fri, from: \"08:00\", to: \"18:00\"}]}\n";
 const ROSTER: &str = "people:\n  oncall@opm.gov: {name: On-call}\n";
 const RECEIVERS: &str = "fallback: oncall@opm.gov\nreceivers:\n  pager:\n    channels: [{kind: pager_duty, key_env: KEY}]\n";
+
+/// A test for each script of a folder beside this one, by the script's name, and one that none of them is forgotten.
+macro_rules! scripts {
+    ($folder:literal, $all:ident: $($name:ident)*) => {
+        $(#[test] fn $name() { scripts::golden($folder, concat!(stringify!($name), ".txt")); })*
+
+        #[test]
+        fn $all() {
+            scripts::are_all_of($folder, &mut [$(concat!(stringify!($name), ".txt")),*]);
+        }
+    };
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// Plays a script and holds what is said against what stands below it.
+#[track_caller]
+pub fn golden(of: &str, name: &str) {
+    let path = folder(of).join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (script, expected) = text.split_once("---\n").expect("a line --- before what is expected");
+    let said = played(script);
+    if std::env::var_os("OPS_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, format!("{script}---\n{said}")).unwrap();
+        return;
+    }
+    assert!(said == expected, "{name}: other than written:\n{said}");
+}
+
+pub fn are_all_of(of: &str, played: &mut [&str]) {
+    let names = std::fs::read_dir(folder(of)).unwrap();
+    let mut there: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    played.sort_unstable();
+    assert_eq!(there, played);
+}
 
 /// The settings that hold a file of rules.
 fn settings_of(rules: &str, limit: Option<&str>) -> Settings {
@@ -60,7 +100,7 @@ fn imported(rules: &str, labels: &str) -> String {
 }
 
 /// Plays a script; all that is said.
-pub fn played(script: &str) -> String {
+fn played(script: &str) -> String {
     let mut play = Play::new(script);
     let mut lines = script.lines().filter(|line| !line.trim_start().starts_with('#')).peekable();
     while let Some(line) = lines.next().map(str::trim_end) {
