@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+/// Most messages are shorter: a buffer that need not grow while one is written.
+const MOST: usize = 1_000;
+
 /// Where an output belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -28,9 +31,11 @@ pub struct Output {
 impl Output {
     /// A committed message with `body` as JSON.
     pub fn commit(subject: String, body: &impl Serialize) -> Self {
+        let mut json = Vec::with_capacity(MOST);
         // Wire types are structs of plain fields with string keys: serde_json cannot fail on them.
-        let payload = serde_json::to_vec(body).expect("wire types serialise");
-        Self { target: Target::Commit, subject, payload: Bytes::from(payload) }
+        serde_json::to_writer(&mut json, body).expect("wire types serialise");
+        // Copied, not handed over: what is kept until it is published has no room to spare.
+        Self { target: Target::Commit, subject, payload: Bytes::copy_from_slice(&json) }
     }
 }
 

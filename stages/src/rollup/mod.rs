@@ -37,6 +37,7 @@ use crate::time::{Span, Time};
 use bytes::Bytes;
 use pack::Writer;
 use pane::Slice;
+use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -139,7 +140,7 @@ pub struct Rollups {
     /// Place of each id when sorted by key, so that packs are sorted; made anew after names have changed.
     ranks: Vec<u32>,
     ranked: bool,
-    details: BTreeMap<String, Detail>,
+    details: FxHashMap<String, Detail>,
     spare: Vec<Slice>,
     writer: Writer,
 }
@@ -169,7 +170,7 @@ impl Rollups {
     }
 
     /// Which metrics carry histograms from now on; the others have sums alone. Whether that is news.
-    pub fn detail(&mut self, details: BTreeMap<String, Detail>) -> bool {
+    pub fn detail(&mut self, details: FxHashMap<String, Detail>) -> bool {
         let changed = details != self.details;
         if changed {
             self.details = details;
@@ -344,6 +345,6 @@ impl Rollups {
     }
 }
 
-fn detail_of(details: &BTreeMap<String, Detail>, key: &str) -> Detail {
+fn detail_of(details: &FxHashMap<String, Detail>, key: &str) -> Detail {
     details.get(split_key(key).0).copied().unwrap_or_default()
 }

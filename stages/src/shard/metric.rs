@@ -19,6 +19,7 @@ use crate::track::Alert;
 use crate::window::{Window, WindowSpec};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -226,7 +227,10 @@ impl Group {
 
 /// The labels of `key` that `group_by` names, as text like the labels' part of a series key. A label the
 /// series does not have is empty.
-pub(super) fn group_text(key: &str, group_by: &[String]) -> Box<str> {
+pub(super) fn group_text<'a>(key: &'a str, group_by: &[String]) -> Cow<'a, str> {
+    if let Some(there) = side_by_side(key, group_by) {
+        return Cow::Borrowed(there);
+    }
     let mut text = String::new();
     for name in group_by {
         let (_, mut labels) = split_key(key);
@@ -236,7 +240,25 @@ pub(super) fn group_text(key: &str, group_by: &[String]) -> Box<str> {
         text.push('\u{1e}');
         text.push_str(value);
     }
-    text.into_boxed_str()
+    Cow::Owned(text)
+}
+
+/// The text of these labels where the key has it as it is, as it does for one label and for neighbours.
+fn side_by_side<'a>(key: &'a str, group_by: &[String]) -> Option<&'a str> {
+    let Some((first, others)) = group_by.split_first() else { return Some("") };
+    let is = |label: &str, name: &str| {
+        let after = label.strip_prefix('\u{1f}').and_then(|label| label.strip_prefix(name));
+        after.is_some_and(|after| after.starts_with('\u{1e}'))
+    };
+    let length = |label: &str| label[1..].find('\u{1f}').map_or(label.len(), |next| next + 1);
+    let mut labels = key.match_indices('\u{1f}').map(|(at, _)| &key[at..]);
+    let text = labels.find(|label| is(label, first))?;
+    let mut end = length(text);
+    for name in others {
+        let next = Some(&text[end..]).filter(|next| is(next, name))?;
+        end += length(next);
+    }
+    Some(&text[..end])
 }
 
 /// The labels a group's text stands for.

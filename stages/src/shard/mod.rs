@@ -109,6 +109,7 @@ pub struct Shard {
     edited: Vec<u32>,
     /// Views that were just made, whose groups are to be evaluated too.
     fresh: Vec<u32>,
+    shared: rejoin::Shared,
     /// Views that are gone, whose groups are yet to be freed.
     gone: Vec<u32>,
     dues: DueQueue<Whom>,
@@ -174,6 +175,7 @@ impl Shard {
             dirty: Vec::new(),
             edited: Vec::new(),
             fresh: Vec::new(),
+            shared: rejoin::Shared::default(),
             gone: Vec::new(),
             dues: DueQueue::default(),
             watches: Slab::default(),

@@ -15,6 +15,7 @@ use crate::track::Alert;
 use crate::window::Window;
 use crate::wire::Axis;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -114,7 +115,7 @@ impl Shard {
     pub(super) fn join_all(&mut self, key: &str, views: &[u32], now: Time) -> SmallVec<[u32; 4]> {
         let mut groups = SmallVec::new();
         // Views that group alike often lie side by side: their text is put together once.
-        let (mut text, mut of): (Box<str>, Option<u32>) = (Box::default(), None);
+        let (mut text, mut of): (Cow<'_, str>, Option<u32>) = (Cow::default(), None);
         for view in views.iter().copied() {
             let owner = &self.views[view];
             if !owner.filter.takes_key(key) {

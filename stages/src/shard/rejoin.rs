@@ -4,13 +4,15 @@
 //! label set's text is put together once for all views that group alike, and of groups that got no sample yet one is
 //! evaluated for all of its view. They are alike, so they would say the same: nothing, and when to look again.
 
-use super::metric::{View, group_text};
+use super::metric::group_text;
 use super::runs::TOGETHER;
 use super::{Shard, Whom};
 use crate::time::Time;
 use crate::track::Alert;
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The groups each series of a metric belongs to.
@@ -25,16 +27,39 @@ struct Texts {
     of_series: Vec<u32>,
 }
 
-impl Texts {
-    fn of(group_by: &[String], series: &[(Arc<str>, u32)]) -> Self {
-        let all: Vec<Box<str>> = series.iter().map(|(key, _)| group_text(key, group_by)).collect();
-        let mut texts: BTreeMap<&str, u32> = all.iter().map(|text| (&**text, 0)).collect();
-        texts.values_mut().zip(0..).for_each(|(place, at)| *place = at);
-        Self {
-            group_by: group_by.to_vec(),
-            of_series: all.iter().map(|text| texts[&**text]).collect(),
-            texts: texts.keys().map(|text| Arc::from(*text)).collect(),
+/// Texts of groups that were made in one step: those of one host's metrics are one text.
+#[derive(Debug, Default)]
+pub(super) struct Shared(FxHashSet<Arc<str>>);
+
+impl Shared {
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
         }
+        let text: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&text));
+        text
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = FxHashSet::default();
+    }
+}
+
+impl Texts {
+    fn of(group_by: &[String], series: &[(&str, u32)], shared: &mut Shared) -> Self {
+        let texts = series.iter().zip(0..).map(|((key, _), at)| (group_text(key, group_by), at));
+        let mut sorted: Vec<(Cow<'_, str>, usize)> = texts.collect();
+        // They often lie in order already, as the keys do.
+        sorted.sort();
+        let (mut texts, mut of_series) = (Vec::<Arc<str>>::new(), vec![0; series.len()]);
+        for (text, at) in sorted {
+            if texts.last().is_none_or(|last| **last != *text) {
+                texts.push(shared.text(&text));
+            }
+            of_series[at] = texts.len() as u32 - 1;
+        }
+        Self { group_by: group_by.to_vec(), texts, of_series }
     }
 }
 
@@ -42,15 +67,22 @@ impl Shard {
     /// Every series of a metric joins the groups of its views, as they are now; some of those were just made.
     pub(super) fn rejoin(&mut self, metric: u32, made: &BTreeSet<u32>, now: Time) {
         let views = self.metrics[metric].views.clone();
-        let series: Vec<(Arc<str>, u32)> =
-            self.metrics[metric].series.iter().map(|(key, id)| (key.clone(), *id)).collect();
-        let mut joined: Joined = vec![SmallVec::with_capacity(views.len()); series.len()];
+        let known_series = std::mem::take(&mut self.metrics[metric].series);
+        let series: Vec<(&str, u32)> = known_series.iter().map(|(key, id)| (&**key, *id)).collect();
+        // Their memory is used again, if they had any.
+        let emptied = |(_, id): &(&str, u32)| {
+            let mut groups = std::mem::take(&mut self.series[*id].groups);
+            groups.clear();
+            groups.reserve(views.len());
+            groups
+        };
+        let mut joined: Joined = series.iter().map(emptied).collect();
         let mut known: Vec<Texts> = Vec::new();
         for view in views {
             let group_by = &self.views[view].key.group_by;
             let at = known.iter().position(|texts| texts.group_by == *group_by);
             let at = at.unwrap_or_else(|| {
-                known.push(Texts::of(group_by, &series));
+                known.push(Texts::of(group_by, &series, &mut self.shared));
                 known.len() - 1
             });
             if made.contains(&view) {
@@ -62,13 +94,14 @@ impl Shard {
         for ((_, id), groups) in series.into_iter().zip(joined) {
             self.series[id].groups = groups;
         }
+        self.metrics[metric].series = known_series;
     }
 
     /// Series join a view that had groups before.
     fn refill_view(
         &mut self,
         view: u32,
-        (series, texts): (&[(Arc<str>, u32)], &Texts),
+        (series, texts): (&[(&str, u32)], &Texts),
         joined: &mut Joined,
         now: Time,
     ) {
@@ -87,7 +120,7 @@ impl Shard {
     fn fill_view(
         &mut self,
         view: u32,
-        (series, texts): (&[(Arc<str>, u32)], &Texts),
+        (series, texts): (&[(&str, u32)], &Texts),
         joined: &mut Joined,
         now: Time,
     ) {
@@ -116,22 +149,20 @@ impl Shard {
     /// Evaluates groups of views that were just made: those without samples by one of them.
     pub(super) fn evaluate_fresh(&mut self, now: Time) {
         for view in std::mem::take(&mut self.fresh) {
-            let waits = |view: &View| {
-                let ids = view.groups.values().copied();
-                ids.filter(|id| !self.groups[*id].dirty).collect::<Vec<_>>()
-            };
-            let waiting = self.views.get(view).filter(|view| !view.gone).map(waits);
-            let Some((first, others)) = waiting.as_deref().and_then(<[u32]>::split_first) else {
-                continue;
-            };
-            self.evaluate(*first, now);
-            if self.groups[*first].alerts.iter().all(|alert| *alert == Alert::default()) {
-                let due = self.groups[*first].due.at();
+            let Some(owner) = self.views.get(view).filter(|view| !view.gone) else { continue };
+            let first = owner.groups.values().copied().find(|id| !self.groups[*id].dirty);
+            let Some(first) = first else { continue };
+            self.evaluate(first, now);
+            if self.groups[first].alerts.iter().all(|alert| *alert == Alert::default()) {
+                let due = self.groups[first].due.at();
                 self.dues.set(&mut self.views[view].due, due, Whom::View(view));
                 continue;
             }
+            let others = self.views[view].groups.values().copied();
+            let others = others.filter(|id| *id != first && !self.groups[*id].dirty);
+            let others: Vec<u32> = others.collect();
             for id in others {
-                self.evaluate(*id, now);
+                self.evaluate(id, now);
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::settings::{Rule, Settings};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
 use crate::wire::SCHEMA;
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl Shard {
         for rule in settings.rules.iter().filter(|rule| !rule.is_joined() && self.is_ours(rule)) {
             wanted.entry(rule.metric.as_str().into()).or_default().push(Arc::clone(rule));
         }
-        let names: BTreeSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
+        let names: FxHashSet<&str> = settings.rules.iter().map(|rule| rule.name.as_str()).collect();
         let known: BTreeSet<Box<str>> = self.names.keys().chain(wanted.keys()).cloned().collect();
         for name in known {
             let rules = wanted.remove(&name).unwrap_or_default();
@@ -76,6 +77,7 @@ impl Shard {
             let metric = self.metric(&name);
             self.apply_to_metric(metric, rules, &names, (since, now));
         }
+        self.shared.clear();
         self.apply_joins(&settings, &names, (since, now));
         if settings.limits != self.settings.limits {
             // A route may have been refused under the others.
@@ -98,7 +100,7 @@ impl Shard {
         &mut self,
         metric: u32,
         mut rules: Vec<Arc<Rule>>,
-        names: &BTreeSet<&str>,
+        names: &FxHashSet<&str>,
         (since, now): (u64, Time),
     ) {
         rules.sort_by(|one, other| one.name.cmp(&other.name));
@@ -185,7 +187,7 @@ impl Shard {
         &mut self,
         (metric, old): (u32, &BTreeMap<String, Looking>),
         rules: &[Arc<Rule>],
-        names: &BTreeSet<&str>,
+        names: &FxHashSet<&str>,
         now: Time,
     ) {
         for name in old.keys().filter(|name| named(rules, name).is_none()) {
@@ -232,7 +234,7 @@ impl Shard {
         let (group_by, filter) = (sorted(&rule.group_by), filter(&rule.matchers));
         let keys = self.metrics[metric].series.keys().filter(|key| filter.takes_key(key));
         let whole = group_by.is_empty().then(Box::default);
-        keys.map(|key| group_text(key, &group_by)).chain(whole).collect()
+        keys.map(|key| group_text(key, &group_by).into()).chain(whole).collect()
     }
 }
 
@@ -300,7 +302,7 @@ pub(super) fn check(settings: Settings) -> Result<Settings, String> {
     for rule in settings.rules.iter().filter(|rule| checked.insert(&rule.matchers)) {
         Filter::of(&rule.matchers).map_err(|error| format!("rule {}: {error}", rule.name))?;
     }
-    let mut names = BTreeSet::new();
+    let mut names = FxHashSet::default();
     match settings.rules.iter().find(|rule| !names.insert(rule.name.as_str())) {
         Some(rule) => Err(format!("rule {} is there twice", rule.name)),
         None => Ok(settings),

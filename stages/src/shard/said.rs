@@ -36,18 +36,21 @@ pub enum Phase {
 pub struct Turn {
     phase: Phase,
     time: Time,
-    /// Rule, or what stands in for it (a metric).
-    rule: String,
-    /// Group of labels, as text.
-    group: String,
+    /// Rule, or what stands in for it (a metric), and group of labels, as one text that sorts like the two.
+    about: Box<str>,
     index: u64,
 }
 
 impl Turn {
     /// The `index`th thing said at the end of a step by somebody who says all there is in order.
     pub fn at_end(time: Time, index: u64) -> Self {
-        Self { phase: Phase::End, time, rule: String::new(), group: String::new(), index }
+        Self { phase: Phase::End, time, about: about("", ""), index }
     }
+}
+
+/// Rule and group as one text: what comes after the rule is less than whatever may go on in a longer name.
+fn about(rule: &str, group: &str) -> Box<str> {
+    [rule, "\0", group].concat().into_boxed_str()
 }
 
 /// An output and its turn.
@@ -143,8 +146,7 @@ impl Speaker {
     fn say(&mut self, time: Time, (rule, group): (&str, &str), output: Output) {
         let index = self.index;
         self.index += 1;
-        let (phase, rule, group) = (self.phase, rule.to_owned(), group.to_owned());
-        let turn = Turn { phase, time, rule, group, index };
+        let turn = Turn { phase: self.phase, time, about: about(rule, group), index };
         self.said.push(Said { turn, output, glimpses: None });
     }
 }

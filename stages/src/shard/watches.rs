@@ -105,7 +105,7 @@ impl Shard {
         let of_group = |id: &u32| {
             let watching = &self.watches[*id];
             let group_by = sorted(&watching.watch.rule.group_by);
-            group_text(&series.key, &group_by) == watching.text
+            *group_text(&series.key, &group_by) == *watching.text
                 && watching.filter.takes_key(&series.key)
         };
         self.metrics[series.metric].watches.iter().copied().filter(of_group).collect()

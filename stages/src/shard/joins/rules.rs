@@ -13,7 +13,8 @@ use crate::shard::rules::{Edit, compare};
 use crate::shard::{Shard, slice_of};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
-use std::collections::{BTreeMap, BTreeSet};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Shard {
@@ -21,7 +22,7 @@ impl Shard {
     pub(in crate::shard) fn apply_joins(
         &mut self,
         settings: &Settings,
-        names: &BTreeSet<&str>,
+        names: &FxHashSet<&str>,
         (since, now): (u64, Time),
     ) {
         let wanted = self.wanted_joins(settings);
