@@ -1,8 +1,9 @@
 //! Texts of rules with places to fill in: `{{ metric }} is at {{ reading }}`.
 //!
 //! Jinja as minijinja speaks it, cut down to what a text of an alert needs: names, comparisons, `{% if %}` and a few
-//! filters. It has no loader, so there is no I/O; fuel bounds steps and bytes; a name nobody knows is a fault that
-//! [`check`] finds before a rule is in force. A text without `{{` is no template and is passed on as it is.
+//! filters. It has no loader, so there is no I/O; fuel bounds steps and bytes; a name, filter or test nobody knows is a
+//! fault that [`check`] finds before a rule is in force, whichever branch it stands in. A text without `{{` is no template
+//! and is passed on as it is.
 //!
 //! | name | what it is |
 //! |---|---|
@@ -20,8 +21,9 @@ use crate::number;
 use crate::series::Labels;
 use crate::settings::Rule;
 use crate::wire::{Evidence, Reason};
+use minijinja::machinery::{Instruction, get_compiled_template};
 use minijinja::value::Value;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, filters, tests};
+use minijinja::{Environment, Error, ErrorKind, Template, UndefinedBehavior, filters, tests};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes a template may have: a text of a page is a few sentences.
@@ -50,6 +52,27 @@ const NAMES: [&str; 14] = [
     "reason",
 ];
 
+type Register = fn(&mut Environment<'static>, &'static str);
+
+/// Filters a template may use. Both the check and the environment go by this list, so neither knows more than the other.
+const FILTERS: [(&str, Register); 7] = [
+    ("plain", |to, name| to.add_filter(name, plain)),
+    ("round", |to, name| to.add_filter(name, round)),
+    ("upper", |to, name| to.add_filter(name, filters::upper)),
+    ("lower", |to, name| to.add_filter(name, filters::lower)),
+    ("trim", |to, name| to.add_filter(name, filters::trim)),
+    ("replace", |to, name| to.add_filter(name, filters::replace)),
+    ("default", |to, name| to.add_filter(name, filters::default)),
+];
+/// Tests, behind `is`.
+const TESTS: [(&str, Register); 2] = [
+    ("defined", |to, name| to.add_test(name, tests::is_defined)),
+    ("number", |to, name| to.add_test(name, tests::is_number)),
+];
+
+/// What to do about a template where nothing better is known.
+const MEND: &str = "mend what stands between the braces; {{ value }} is the plainest form";
+
 /// What is wrong with a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -59,6 +82,8 @@ pub struct Fault {
     pub message: String,
     /// The name nobody knows, and those that are known, where that is what is wrong.
     pub unknown: Option<(String, Vec<String>)>,
+    /// What to write instead, where it is something else.
+    pub remedy: &'static str,
 }
 
 /// What a text may tell.
@@ -101,17 +126,64 @@ pub fn check(text: &str, labels: &BTreeSet<&str>) -> Result<(), Fault> {
     if let Some((offset, name)) = found {
         let message = format!("{name} is not known");
         let all = known().chain(in_labels()).collect();
-        return Err(Fault { offset, message, unknown: Some((name, all)) });
+        return Err(Fault { offset, message, unknown: Some((name, all)), remedy: MEND });
     }
-    // Filters and operators are only tried by running it: with a value and without one.
+    called(text, &template)?;
+    // Operators and their operands are only tried by running it: with a value and without one.
     for value in [Some(1.0), None] {
         let tried = template.render(sample(labels, value));
         match tried {
             Ok(_) => {}
             // Arithmetic on what is not there is answered for when it happens.
             Err(error) if value.is_none() && error.kind() == ErrorKind::InvalidOperation => {}
-            Err(error) => return Err(fault(text, &error)),
+            Err(error) => {
+                let mut fault = fault(text, &error);
+                // `labels['team']`: only running it tells that there is none.
+                if let Some(name) = undefined(&error) {
+                    fault.message = format!("{name} is not known");
+                    fault.unknown = Some((name, known().chain(in_labels()).collect()));
+                }
+                return Err(fault);
+            }
         }
+    }
+    Ok(())
+}
+
+/// The name that stands for nothing, where that is the error.
+fn undefined(error: &Error) -> Option<String> {
+    let detail = error.detail().filter(|_| error.kind() == ErrorKind::UndefinedError)?;
+    Some(detail.strip_prefix('`')?.strip_suffix("` is undefined")?.to_owned())
+}
+
+/// Filters, tests and calls of all branches, also of those that no trial takes.
+fn called(text: &str, template: &Template<'_, '_>) -> Result<(), Fault> {
+    let code = &get_compiled_template(template).instructions;
+    let steps = (0..).map_while(|at| Some((at, code.get(at)?)));
+    for (at, step) in steps {
+        let (kind, name, known): (_, _, &[(&str, Register)]) = match step {
+            Instruction::ApplyFilter(name, ..) => ("filter", *name, &FILTERS),
+            Instruction::PerformTest(name, ..) => ("test", *name, &TESTS),
+            Instruction::CallFunction(name, _) => ("function", *name, &[]),
+            Instruction::FastRecurse => ("function", "loop", &[]),
+            Instruction::CallMethod(name, _) => ("method", *name, &[]),
+            Instruction::CallObject(_) => ("call", "(", &[]),
+            _ => continue,
+        };
+        if known.iter().any(|(word, _)| *word == name) {
+            continue;
+        }
+        let start = code.get_span(at).map_or(0, |span| span.start_offset as usize);
+        let offset = text.get(start..).and_then(|rest| rest.find(name)).unwrap_or_default() + start;
+        let (message, unknown) = if known.is_empty() {
+            let what = if name == "(" { "something".to_owned() } else { format!("{kind} {name}") };
+            (format!("nothing can be called here, and {what} is"), None)
+        } else {
+            let known = known.iter().map(|(name, _)| (*name).to_owned()).collect();
+            (format!("{kind} {name} is not known"), Some((name.to_owned(), known)))
+        };
+        let remedy = "write a filter behind the value, like {{ value | round(1) }}";
+        return Err(Fault { offset: offset.min(text.len()), message, unknown, remedy });
     }
     Ok(())
 }
@@ -140,15 +212,9 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(DEPTH_MAX);
     environment.set_debug(true);
-    environment.add_filter("plain", plain);
-    environment.add_filter("round", round);
-    environment.add_filter("upper", filters::upper);
-    environment.add_filter("lower", filters::lower);
-    environment.add_filter("trim", filters::trim);
-    environment.add_filter("replace", filters::replace);
-    environment.add_filter("default", filters::default);
-    environment.add_test("defined", tests::is_defined);
-    environment.add_test("number", tests::is_number);
+    for (name, register) in FILTERS.into_iter().chain(TESTS) {
+        register(&mut environment, name);
+    }
     environment
 }
 
@@ -229,12 +295,26 @@ fn fault(text: &str, error: &Error) -> Fault {
     let offset = error.range().map(|range| range.start);
     let offset = offset.or_else(|| error.line().map(line_start)).unwrap_or_default();
     let kind = error.kind().to_string();
-    let message = match error.detail() {
-        Some(detail) => format!("{kind}: {detail}"),
-        None => kind,
+    let detail = error.detail().unwrap_or_default();
+    let message = match detail {
+        _ if error.kind() == ErrorKind::OutOfFuel => {
+            format!("it takes more than {FUEL} steps or bytes to fill in")
+        }
+        "" => kind,
+        detail => format!("{kind}: {detail}"),
+    };
+    let remedy = match () {
+        () if error.kind() == ErrorKind::OutOfFuel => "write less of it: values, labels, a few ifs",
+        () if detail.starts_with("unknown statement") => {
+            "write {% if .. %} .. {% endif %}, each closed by its own end, or no statement"
+        }
+        () if text.get(offset..).is_some_and(|rest| rest.starts_with('$')) => {
+            "names have no dollar here: write {{ value }}, or {{ labels.NAME }}"
+        }
+        () => MEND,
     };
     let message = message.chars().filter(|c| !c.is_control()).take(160).collect();
-    Fault { offset: offset.min(text.len()), message, unknown: None }
+    Fault { offset: offset.min(text.len()), message, unknown: None, remedy }
 }
 
 /// Where a name stands first inside of braces.
@@ -272,7 +352,23 @@ mod tests_of_templates {
             ("a {{ vlaue }}", 5, "vlaue is not known"),
             ("value {{ value }} {{ labels.tem }}", 21, "labels.tem is not known"),
             ("{% if nothing %}{{ value }}{% endif %}", 6, "nothing is not known"),
-            ("{{ value | shout }}", 11, "unknown filter: filter shout is unknown"),
+            ("{{ value | shout }}", 11, "filter shout is not known"),
+            (
+                "{% if count > 9 %}{{ 1 }}{{ value | shout }}{% endif %}",
+                36,
+                "filter shout is not known",
+            ),
+            ("{{ 1 if count > 9 is odd }}", 21, "test odd is not known"),
+            (
+                "{% if count > 9 %}{{ \"x\".strip() }}{% endif %}",
+                25,
+                "nothing can be called here, and method strip is",
+            ),
+            (
+                "{% for a in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+                31,
+                "nothing can be called here, and function loop is",
+            ),
             (
                 "{{ value",
                 3,
@@ -280,7 +376,24 @@ mod tests_of_templates {
             ),
             ("{{ value.ms }}", 3, "value.ms is not known"),
             ("{{ range(9) }}", 3, "range is not known"),
-            ("{{ \"x\" * 100000000 }}", 3, "engine ran out of fuel"),
+            ("{{ \"x\" * 100000000 }}", 3, "it takes more than 20000 steps or bytes to fill in"),
+            ("{{ labels['tem'] }}", 3, "labels['tem'] is not known"),
+            (
+                "{% if count > 9 %}{{ (value)() }}{% endif %}",
+                22,
+                "nothing can be called here, and function value is",
+            ),
+            (
+                "{% if count > 9 %}{{ [1][0](2) }}{% endif %}",
+                27,
+                "nothing can be called here, and something is",
+            ),
+            (
+                "{% if count > 9 %}{% filter shout %}{{ 1 }}{% endfilter %}{% endif %}",
+                28,
+                "filter shout is not known",
+            ),
+            ("{{ 1 }}{% macro a() %}{% endmacro %}", 10, "syntax error: unknown statement macro"),
         ] {
             let found = check(text, &labels()).unwrap_err();
             assert_eq!((found.message.as_str(), found.offset), (message, at), "{text}");
@@ -305,6 +418,26 @@ mod tests_of_templates {
             "{% set a = a ~ a %}".repeat(40)
         );
         let found = check(&text, &labels()).unwrap_err();
-        assert!(found.message.contains("fuel"), "{found:?}");
+        assert!(found.message.contains("more than 20000 steps"), "{found:?}");
+    }
+
+    #[test]
+    fn whatever_the_check_lets_through_by_name_can_be_run() {
+        for (name, _) in FILTERS {
+            let arguments = if name == "replace" { "(\"a\", \"b\")" } else { "" };
+            assert_eq!(check(&format!("{{{{ rule | {name}{arguments} }}}}"), &labels()), Ok(()));
+        }
+        for (name, _) in TESTS {
+            assert_eq!(check(&format!("{{{{ value is {name} }}}}"), &labels()), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_branch_that_is_never_taken_is_checked_as_well() {
+        let within = |inner: &str| format!("{{% if severity == \"never\" %}}{inner}{{% endif %}}");
+        assert_eq!(check(&within("{{ value | round(1) is defined }}"), &labels()), Ok(()));
+        for inner in ["{{ value | odd }}", "{{ value is odd }}", "{{ value.odd() }}", "{{ odd }}"] {
+            check(&within(inner), &labels()).unwrap_err();
+        }
     }
 }

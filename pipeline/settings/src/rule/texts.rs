@@ -34,9 +34,7 @@ pub(super) fn annotations(
             Some((name, known)) => did_you_mean(name, known.iter().map(String::as_str), || {
                 format!("write one of {}", known.join(", "))
             }),
-            None => {
-                "mend what stands between the braces; {{ value }} is the plainest form".to_owned()
-            }
+            None => fault.remedy.to_owned(),
         };
         let message = format!("this text cannot be filled in ({})", fault.message);
         fields.report.error(&place, Kind::BadTemplate, message, remedy);
