@@ -112,17 +112,18 @@ impl Span {
             let letters =
                 tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
             let unit = UNITS.iter().position(|(name, _)| *name == &tail[..letters]);
-            let (Ok(count), Some(unit)) = (rest[..digits].parse::<i64>(), unit) else {
+            let Some(unit) = unit.filter(|unit| digits > 0 && *unit < last_unit) else {
                 return Err(bad_span(text));
             };
-            if unit >= last_unit {
-                return Err(bad_span(text));
-            }
             last_unit = unit;
-            total = count
-                .checked_mul(UNITS[unit].1)
+            total = rest[..digits]
+                .parse::<i64>()
+                .ok()
+                .and_then(|count| count.checked_mul(UNITS[unit].1))
                 .and_then(|nanos| total.checked_add(nanos))
-                .ok_or_else(|| format!("duration {text:?} is too long: at most 292 years"))?;
+                .ok_or_else(|| {
+                    format!("duration {text:?} is too long: write less than 292 years")
+                })?;
             rest = &tail[letters..];
         }
         if text.is_empty() { Err(bad_span(text)) } else { Ok(Self(total)) }

@@ -122,6 +122,12 @@ fn active(fields: &Fields<'_>) -> Vec<Active> {
 
 fn span(fields: Fields<'_>) -> Active {
     let days = match fields.texts("days") {
+        Some(said) if said.is_empty() => {
+            let remedy = "write days like mon-fri, or remove the line: then every day is meant";
+            let message = "days names none, so nobody would be told on any";
+            fields.report.error(fields.place_of("days"), Kind::BadValue, message, remedy);
+            Vec::new()
+        }
         Some(said) => days(&said, fields.report),
         None => Day::ALL.to_vec(),
     };

@@ -31,9 +31,14 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Opens a mapping. Repeated keys are reported here, the first of them counts.
     pub fn open(node: &'a Node, report: &'a Report) -> Option<Self> {
+        Self::open_like(node, "fields, like name: value", report)
+    }
+
+    /// As [`Fields::open`], for a mapping of which there is a plain `example`.
+    pub fn open_like(node: &'a Node, example: &str, report: &'a Report) -> Option<Self> {
         let Value::Map(map) = &node.value else {
             let message = format!("{} where a mapping belongs", node.value.kind());
-            report.error(&node.place, Kind::WrongType, message, "write fields, like name: value");
+            report.error(&node.place, Kind::WrongType, message, format!("write {example}"));
             return None;
         };
         let mut entries: Vec<(&str, &Place, &Node)> = Vec::with_capacity(map.len());
@@ -115,7 +120,7 @@ impl<'a> Fields<'a> {
         let node = self.node(name)?;
         match &node.value {
             Value::Text(text) if text.trim().is_empty() => {
-                let remedy = "write it in quotes, or remove the line";
+                let remedy = "write something between the quotes, or remove the line";
                 self.report.error(&node.place, Kind::BadValue, format!("{name} is empty"), remedy);
                 None
             }
@@ -186,6 +191,7 @@ impl<'a> Fields<'a> {
                 Value::Text(text) => {
                     texts.insert(key.to_owned(), text.clone());
                 }
+                Value::List(_) | Value::Map(_) => self.wrong_type(key, node, "write one text"),
                 _ => self.wrong_type(key, node, "quote the value"),
             }
         }
@@ -284,14 +290,21 @@ impl<'a> Fields<'a> {
 
     /// One of a few words.
     pub fn word<T: Copy>(&self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let known = || words.iter().map(|(word, _)| *word);
+        let one_of = || match words {
+            [(word, _)] => format!("write {word}"),
+            _ => format!("write one of {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        let node = self.node(name)?;
+        if !matches!(node.value, Value::Text(_)) {
+            self.wrong_type(name, node, &one_of());
+            return None;
+        }
         let said = self.text(name)?;
         if let Some((_, meant)) = words.iter().find(|(word, _)| *word == said.text) {
             return Some(*meant);
         }
-        let known = || words.iter().map(|(word, _)| *word);
-        let remedy = did_you_mean(&said.text, known(), || {
-            format!("write one of {}", known().collect::<Vec<_>>().join(", "))
-        });
+        let remedy = did_you_mean(&said.text, known(), one_of);
         let message = format!("{name} {:?} is not known", short(&said.text));
         self.report.error(&said.place, Kind::BadValue, message, remedy);
         None
@@ -300,6 +313,11 @@ impl<'a> Fields<'a> {
     /// A mapping below this one.
     pub fn nested(&self, name: &'static str) -> Option<Fields<'a>> {
         Fields::open(self.node(name)?, self.report)
+    }
+
+    /// As [`Fields::nested`], of which there is a plain `example`.
+    pub fn nested_like(&self, name: &'static str, example: &str) -> Option<Fields<'a>> {
+        Fields::open_like(self.node(name)?, example, self.report)
     }
 
     /// Names asked for so far.
@@ -315,7 +333,13 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let remedy = did_you_mean(name, known.iter().copied(), || {
-                format!("known here: {}", known.join(", "))
+                let mut once: Vec<&str> = Vec::new();
+                for word in known.iter() {
+                    if !once.contains(word) {
+                        once.push(word);
+                    }
+                }
+                format!("known here: {}", once.join(", "))
             });
             let message = format!("field {:?} is not known", short(name));
             self.report.error(place, Kind::UnknownField, message, remedy);
@@ -325,6 +349,9 @@ impl<'a> Fields<'a> {
 
 /// The number at the start of a text, for a remedy.
 fn number_in(text: &str) -> String {
+    if text.trim_start().starts_with(|c: char| c.is_ascii_digit()) && text.contains([',', '_']) {
+        return "a number like 1000 or 0.5, without separators, quotes or unit".to_owned();
+    }
     let number: String = text
         .trim()
         .chars()

@@ -17,13 +17,25 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, word)| word)
 }
 
+/// The one word of `known` that goes on where `written` ends: half a name is no slip of the hand, and as plain.
+fn longer<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if written.chars().count() < 4 {
+        return None;
+    }
+    let mut found = known.into_iter().filter(|word| word.starts_with(written));
+    let first = found.next()?;
+    found.all(|word| word == first).then_some(first)
+}
+
 /// `did you mean "x"?`, or `otherwise`.
 pub(crate) fn did_you_mean<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
     otherwise: impl FnOnce() -> String,
 ) -> String {
-    match nearest(written, known) {
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = nearest(written, known.iter().copied());
+    match near.or_else(|| longer(written, known.iter().copied())) {
         Some(word) => format!("did you mean {word:?}?"),
         None => otherwise(),
     }
@@ -64,5 +76,7 @@ mod tests {
         assert_eq!(nearest("", known), None);
         assert_eq!(nearest("maen", ["max", "mean"]), Some("mean"));
         assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(longer("keep_firing", ["keep_max", "keep_firing_for"]), Some("keep_firing_for"));
+        assert_eq!(longer("keep", ["keep_max", "keep_firing_for"]), None);
     }
 }

@@ -115,6 +115,12 @@ pub(crate) fn read(node: &Node, stem: &str, report: &Report) -> Vec<PlacedRule> 
     }
     schema(&fields);
     let rules = fields.node("rules");
+    if fields.has("metric") || fields.has("name") {
+        let message = "a rule and a list of rules in one file";
+        let remedy = "move the rule into the list: - name: ..., or remove rules:";
+        report.error(fields.place_of("rules"), Kind::Conflict, message, remedy);
+        return Vec::new();
+    }
     fields.finish();
     match rules.map(|node| (node, &node.value)) {
         Some((_, Value::List(items))) => {
@@ -352,8 +358,11 @@ fn name(fields: &Fields<'_>, stem: Option<&str>) -> (Option<String>, Place) {
 fn metric_of(said: Said, report: &Report) -> String {
     if check_name(&said.text).is_err() {
         let message = format!("metric {:?} is not a metric's name", short(&said.text));
-        let remedy =
-            "write letters, digits and _ : . - , beginning with a letter, like county_api_ms";
+        let remedy = if said.text.len() > NAME_BYTES_MAX {
+            "write at most 200 bytes"
+        } else {
+            "write letters, digits and _ : . - , beginning with a letter, like county_api_ms"
+        };
         report.error(&said.place, Kind::BadName, message, remedy);
     }
     said.text

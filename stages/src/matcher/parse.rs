@@ -82,6 +82,7 @@ impl Reader {
         self.blanks();
         let op = match (self.eat('='), self.eat('!')) {
             (true, false) if self.eat('~') => Operator::Matches,
+            (true, false) if self.eat('=') => return Err(self.form("one = is enough")),
             (true, false) => Operator::Equal,
             (false, true) if self.eat('=') => Operator::NotEqual,
             (false, true) if self.eat('~') => Operator::MatchesNot,

@@ -4,10 +4,16 @@ use super::SOME_WAIT;
 use crate::fields::{Fields, Said, short};
 use crate::forms::is_plain_name;
 use crate::problem::Kind;
+use crate::yaml::Value;
 use stages::settings::Guards;
 
 /// The plan an action names. `ROLLBACK:` is the one action there is.
 pub(super) fn plan(fields: &Fields<'_>) -> Option<Said> {
+    let node = fields.node("action")?;
+    if !matches!(node.value, Value::Text(_)) {
+        fields.wrong_type("action", node, "write \"ROLLBACK:<plan>\"");
+        return None;
+    }
     let said = fields.text("action")?;
     let Some(plan) = said.text.strip_prefix("ROLLBACK:") else {
         let message = format!("action {:?} is not known", short(&said.text));
@@ -25,7 +31,9 @@ pub(super) fn plan(fields: &Fields<'_>) -> Option<Said> {
 
 /// The guards, and the place of `unless`.
 pub(super) fn guards(fields: &Fields<'_>) -> (Guards, Option<Said>) {
-    let Some(said) = fields.nested("guards") else { return (Guards::default(), None) };
+    let Some(said) = fields.nested_like("guards", "{approve: required}") else {
+        return (Guards::default(), None);
+    };
     let unless = said.text("unless");
     let guards = Guards {
         changed_within: said.span("changed_within", SOME_WAIT),

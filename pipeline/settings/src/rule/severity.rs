@@ -67,6 +67,12 @@ fn grades(map: &Fields<'_>) -> Vec<Grade> {
         let bound = match node.value {
             Value::Whole(number) => number as f64,
             Value::Float(number) if number.is_finite() => number,
+            Value::Float(_) => {
+                let message = format!("{} is not finite", short(name));
+                let remedy = "write the number at which it begins";
+                map.report.error(&node.place, Kind::OutOfRange, message, remedy);
+                continue;
+            }
             _ => {
                 map.wrong_type(name, node, "write the number at which it begins");
                 continue;

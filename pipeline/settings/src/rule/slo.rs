@@ -38,7 +38,7 @@ pub(super) struct Slo {
 
 /// Reads it.
 pub(super) fn read(fields: &Fields<'_>, several: bool) -> Option<Slo> {
-    let map = fields.nested("slo")?;
+    let map = fields.nested_like("slo", "{objective: 99.9, window: 30d}")?;
     let (objective, window) = (map.number("objective"), map.span("window", WINDOW));
     map.missing("objective", "objective: 99.9");
     map.missing("window", "window: 30d");

@@ -65,6 +65,12 @@ pub(super) fn watched(fields: &Fields<'_>) -> Watched {
         return Watched::default();
     };
     let mut parts = said.text.split('/').map(str::trim);
+    if said.text.contains('/') && parts.clone().any(str::is_empty) {
+        let message = format!("metric {:?} lacks a metric on one side of /", short(&said.text));
+        let remedy = "write two metrics, like errors / requests";
+        fields.report.error(&said.place, Kind::BadValue, message, remedy);
+        return Watched::default();
+    }
     let part = |text: &str| Said { place: said.place.clone(), text: text.to_owned() };
     let metric = metric_of(part(parts.next().unwrap_or_default()), fields.report);
     let per = parts.next().map(|per| metric_of(part(per), fields.report));
@@ -89,7 +95,7 @@ pub(super) struct Baseline {
 
 /// Reads `baseline`.
 pub(super) fn baseline(fields: &Fields<'_>) -> Option<Baseline> {
-    let map = fields.nested("baseline")?;
+    let map = fields.nested_like("baseline", "{offset: 1w, ratio: \">2\"}")?;
     let offset = map.span("offset", OFFSET);
     map.missing("offset", "offset: 1w");
     let ratio = ratio(&map);
@@ -108,6 +114,12 @@ pub(super) fn baseline(fields: &Fields<'_>) -> Option<Baseline> {
 
 /// `">2"`: a sign and a number.
 fn ratio(map: &Fields<'_>) -> Option<(Compare, f64)> {
+    let remedy = "write it like \">2\" or \"<0.5\"";
+    let node = map.node("ratio")?;
+    if !matches!(node.value, Value::Text(_)) {
+        map.wrong_type("ratio", node, remedy);
+        return None;
+    }
     let said = map.text("ratio")?;
     let sign_ends = said.text.find(|c: char| !"<>=!".contains(c)).unwrap_or(said.text.len());
     let (sign, number) = said.text.split_at(sign_ends);
@@ -118,7 +130,7 @@ fn ratio(map: &Fields<'_>) -> Option<(Compare, f64)> {
         return Some((compare, ratio));
     }
     let message = format!("ratio {:?} is not a comparison", short(&said.text));
-    map.report.error(&said.place, Kind::BadValue, message, "write it like \">2\" or \"<0.5\"");
+    map.report.error(&said.place, Kind::BadValue, message, remedy);
     None
 }
 
@@ -192,8 +204,9 @@ pub(super) fn lists(fields: &Fields<'_>) -> Vec<Vec<Term>> {
         fields.report.error(fields.place_of(field), Kind::Conflict, message, remedy);
     }
     let Some(node) = fields.node(name) else { return Vec::new() };
+    let example = "{metric: .., threshold: .., window: ..}";
     let Value::List(items) = &node.value else {
-        fields.wrong_type(name, node, "write a list: - {metric: .., threshold: .., window: ..}");
+        fields.wrong_type(name, node, &format!("write a list: - {example}"));
         return Vec::new();
     };
     if items.is_empty() || items.len() > TERMS_MAX {
@@ -201,7 +214,9 @@ pub(super) fn lists(fields: &Fields<'_>) -> Vec<Vec<Term>> {
         let remedy = format!("write 1 to {TERMS_MAX}");
         fields.report.error(&node.place, Kind::OutOfRange, message, remedy);
     }
-    let terms = items.iter().filter_map(|item| Some(term(Fields::open(item, fields.report)?)));
+    let terms = items
+        .iter()
+        .filter_map(|item| Some(term(Fields::open_like(item, example, fields.report)?)));
     let terms: Vec<Term> = terms.collect();
     match name {
         "all" if !terms.is_empty() => vec![terms],

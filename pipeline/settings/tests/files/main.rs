@@ -1,5 +1,6 @@
 //! Folders of files in, settings or problems out.
 
+mod bad_fields;
 mod bad_input;
 mod calendars;
 mod cases;
