@@ -81,25 +81,12 @@ pub(crate) fn import(
     let groups = node.as_ref().and_then(|node| Fields::open(node, &report)?.node("groups"));
     let mut import = Import::default();
     for rule in rules_of(groups, &report) {
-        let Some(fields) = Fields::open(rule, &report) else { continue };
-        let name = fields.text("alert").or_else(|| fields.text("record"));
-        let Some(Said { text: name, .. }) = name else { continue };
-        let at = fields.place.to_string();
-        let converted = match fields.has("record") {
-            true => {
-                Err("it records a series: rules compute their statistics themselves".to_owned())
-            }
-            false => {
-                let unique = unique(&name, names);
-                convert(&fields, (&name, &unique), group_by).and_then(checked)
-            }
-        };
-        match converted {
+        match one(rule, group_by, names) {
             Ok(converted) => {
                 import.text.push_str(&converted.text);
                 import.rules.push(converted);
             }
-            Err(why) => import.refused.push(Refused { at, name, why }),
+            Err(refused) => import.refused.push(refused),
         }
     }
     if import.rules.is_empty() && import.refused.is_empty() && report.errors() == 0 {
@@ -122,12 +109,54 @@ const HEADER: &str = "# Converted from Prometheus. Two things differ on purpose:
 
 /// The rules of all groups.
 fn rules_of<'a>(groups: Option<&'a Node>, report: &'a Report) -> Vec<&'a Node> {
-    let list = |node: Option<&'a Node>| match node.map(|node| &node.value) {
-        Some(Value::List(items)) => items.iter().collect::<Vec<_>>(),
-        _ => Vec::new(),
+    let groups = match groups.map(|node| &node.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
     };
-    let groups = list(groups).into_iter().filter_map(|group| Fields::open(group, report));
-    groups.flat_map(|group| list(group.node("rules"))).collect()
+    let groups = groups.iter().filter_map(|group| Fields::open(group, report));
+    groups.flat_map(|group| group.nodes("rules")).collect()
+}
+
+/// One rule. What is wrong with it costs no other rule of the file, so it has a report of its own.
+fn one(
+    node: &Node,
+    group_by: GroupBy<'_>,
+    names: &mut BTreeSet<String>,
+) -> Result<Converted, Refused> {
+    let report = Report::default();
+    let mut name = "(no name)".to_owned();
+    let converted = Fields::open(node, &report).map(|fields| {
+        let said = fields.text("alert").or_else(|| fields.text("record"));
+        let Some(Said { text, .. }) = said else {
+            return Err("it has no name: write alert: and what it is called".to_owned());
+        };
+        name.clone_from(&text);
+        fields.know(&["expr", "for", "keep_firing_for", "labels", "annotations"]);
+        let converted = match fields.has("record") {
+            true => {
+                Err("it records a series: rules compute their statistics themselves".to_owned())
+            }
+            false => {
+                let unique = unique(&text, names);
+                convert(&fields, (&text, &unique), group_by).and_then(checked)
+            }
+        };
+        // Else a misspelt `for` would be lost without a word.
+        fields.finish();
+        converted
+    });
+    let faults = report.finish();
+    let first = faults.iter().next();
+    let at = first.map_or_else(|| node.place.to_string(), |fault| fault.place.to_string());
+    let said: Vec<String> =
+        faults.iter().map(|fault| format!("{}: {}", fault.message, fault.remedy)).collect();
+    match converted {
+        _ if !said.is_empty() => Err(Refused { at, name, why: said.join("; ") }),
+        Some(Err(why)) => Err(Refused { at, name, why }),
+        Some(Ok(converted)) => Ok(converted),
+        // Not opened: the report says why.
+        None => Err(Refused { at, name, why: "it is no mapping".to_owned() }),
+    }
 }
 
 /// Prometheus lets several rules have one name.
@@ -152,7 +181,22 @@ fn convert(
     let mut condition = expression::read(&said.text)?;
     let groups = grouped(&mut condition, group_by)?;
     let mut left_out = BTreeSet::new();
-    let (labels, severity) = labels(fields, &mut condition, &mut left_out);
+    let (mut labels, severity) = labels(fields, &mut condition, &mut left_out);
+    for label in labels.iter().map(|(label, _)| label).filter(|label| groups.contains(label)) {
+        let note = format!("label {label} is the series' own; there the rule's wins over it");
+        condition.notes.push(note);
+        left_out.insert(label.clone());
+    }
+    labels.retain(|(label, _)| !groups.contains(label));
+    for (label, value) in std::mem::take(&mut condition.labels) {
+        if label != "severity" && !labels.iter().any(|(known, _)| *known == label) {
+            labels.push((label, value));
+        }
+    }
+    if name != alert {
+        labels.retain(|(label, _)| label != "alertname");
+        labels.push(("alertname".to_owned(), alert.to_owned()));
+    }
     let mut text = String::new();
     let quoted = |value: &str| Json::from(value).to_string();
     // Writing to a string does not fail.
@@ -235,7 +279,7 @@ fn grouped(condition: &mut Condition, said: GroupBy<'_>) -> Result<Vec<String>, 
 /// A duration of Prometheus; nothing where there is none.
 fn duration(fields: &Fields<'_>, name: &'static str) -> Result<Duration, String> {
     let Some(said) = fields.text(name) else { return Ok(Duration::ZERO) };
-    let wrong = || format!("its {name} {:?} is no duration", said.text);
+    let wrong = || format!("its {name} {:?} is no duration: write it like 5m", said.text);
     if said.text == "0" {
         return Ok(Duration::ZERO);
     }

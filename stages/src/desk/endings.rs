@@ -28,7 +28,11 @@ impl Desk {
         let Some((incident, alert)) = self.incident_and_alert(id) else { return };
         // What the verification saw is what makes "back to" true; without one, what the alert saw.
         let evidence = incident.verified.clone().unwrap_or(alert.evidence);
-        let summary = words::back(rule, &incident.group, &evidence);
+        let summary = match cause {
+            // The last value was none to come back to.
+            Some(Cause::NoDataOk) => words::no_data_is_ok(rule, &incident.group),
+            _ => words::back(rule, &incident.group, &evidence),
+        };
         self.over(rule, id, AlertState::Resolved, (summary, evidence, cause), None);
     }
 

@@ -87,6 +87,11 @@ pub fn back(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
     format!("{} back{seen}", subject(rule, group))
 }
 
+/// `county_api_ms has no data, which is no alert by its rule (no_data: ok)`.
+pub fn no_data_is_ok(rule: &Rule, group: &Labels) -> String {
+    format!("{} has no data, which is no alert by its rule (no_data: ok)", subject(rule, group))
+}
+
 /// The number to set beside the limit: the current level where the rule watches the mean, else its statistic, for the
 /// level may lie on the other side of the limit.
 pub fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {

@@ -38,7 +38,7 @@ pub fn body(intent: &Intent, board_url: &str) -> Value {
             "startsAt": text(intent.opened.unwrap_or(intent.time)),
             "endsAt": ends,
             "generatorURL": links(intent, board_url).board.unwrap_or_default(),
-            "fingerprint": fingerprint(&labels),
+            "fingerprint": fingerprint(&labels, &intent.rule),
         }],
         "opsReason": intent.reason,
         "opsKey": intent.key,
@@ -46,16 +46,22 @@ pub fn body(intent: &Intent, board_url: &str) -> Value {
     })
 }
 
-/// Labels name the alert: the same for all messages of it. The rule's own labels cannot take a name from ours.
+/// Labels name the alert: the same for all messages of it. The rule's own labels cannot take a name from the group's,
+/// and where one of the group has the name of one of ours, it goes by `exported_<name>`, as it would in Prometheus: else two
+/// groups would be one alert. `alertname` is the rule's name unless the rule has a label that says another.
 fn alert_labels(intent: &Intent) -> Labels {
     let mut labels = intent.labels.clone();
-    labels.extend(intent.group.clone());
     let name = match intent.reason {
-        Reason::Digest => "OpsDigest",
-        Reason::Notice if intent.rule.is_empty() => "OpsNotice",
-        _ => intent.rule.as_str(),
+        Reason::Digest => "OpsDigest".to_owned(),
+        Reason::Notice if intent.rule.is_empty() => "OpsNotice".to_owned(),
+        _ => labels.remove("alertname").unwrap_or_else(|| intent.rule.clone()),
     };
-    labels.insert("alertname".to_owned(), name.to_owned());
+    for (label, value) in &intent.group {
+        let taken = matches!(label.as_str(), "alertname" | "severity");
+        let label = if taken { format!("exported_{label}") } else { label.clone() };
+        labels.insert(label, value.clone());
+    }
+    labels.insert("alertname".to_owned(), name);
     labels.insert("severity".to_owned(), intent.severity.clone());
     if !intent.metric.is_empty() {
         // Series may have a label of that name, and alerts be told apart by it.
@@ -90,11 +96,15 @@ fn text(time: Time) -> String {
     time.to_string()
 }
 
-/// 16 hex digits of the labels, as Alertmanager's are, but for the severity: an alert that gets worse is the same one.
-fn fingerprint(labels: &Labels) -> String {
+/// 16 hex digits of the labels, as Alertmanager's are, but for the severity: an alert that gets worse is the same one. Rules
+/// that share an `alertname` are told apart.
+fn fingerprint(labels: &Labels, rule: &str) -> String {
     let naming = labels.iter().filter(|(name, _)| *name != "severity");
-    let parts: Vec<&str> =
+    let mut parts: Vec<&str> =
         naming.flat_map(|(name, value)| [name.as_str(), value.as_str()]).collect();
+    if !rule.is_empty() && labels.get("alertname").is_some_and(|name| name != rule) {
+        parts.push(rule);
+    }
     key::of(&parts)[..16].to_owned()
 }
 
@@ -135,6 +145,42 @@ mod tests {
         assert_eq!((&opened["status"], &closed["status"]), (&json!("firing"), &json!("resolved")));
         assert_eq!(opened["alerts"][0]["fingerprint"], closed["alerts"][0]["fingerprint"]);
         assert_eq!(closed["alerts"][0]["endsAt"], "2026-11-20T16:07:01.000000000Z");
+    }
+
+    #[test]
+    fn groups_named_like_our_own_labels_are_alerts_of_their_own() {
+        let of = |severity: &str| {
+            let group: Labels = [
+                ("severity".to_owned(), severity.to_owned()),
+                ("metric".to_owned(), "theirs".to_owned()),
+            ]
+            .into();
+            let intent = Intent { group, ..county(Reason::Fired) };
+            body(&intent, "http://ops")["alerts"][0].clone()
+        };
+        let (low, high) = (of("low"), of("high"));
+        assert_eq!(low["labels"]["severity"], "critical");
+        assert_eq!(low["labels"]["exported_severity"], "low");
+        assert_eq!(low["labels"]["metric"], "theirs");
+        assert_ne!(low["fingerprint"], high["fingerprint"]);
+    }
+
+    #[test]
+    fn rules_may_share_a_name_and_are_two_alerts() {
+        let of = |rule: &str| {
+            let named = Intent {
+                rule: rule.to_owned(),
+                labels: [("alertname".to_owned(), "Slow".to_owned())].into(),
+                ..county(Reason::Fired)
+            };
+            body(&named, "http://ops")["alerts"][0].clone()
+        };
+        let (one, other) = (of("Slow"), of("Slow_2"));
+        assert_eq!(
+            (&one["labels"]["alertname"], &one["labels"]),
+            (&json!("Slow"), &other["labels"])
+        );
+        assert_ne!(one["fingerprint"], other["fingerprint"]);
     }
 
     #[test]

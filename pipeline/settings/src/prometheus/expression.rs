@@ -28,6 +28,8 @@ pub(super) struct Condition {
     pub group_by: Option<Vec<String>>,
     /// Absence for this long is the condition, in place of all between.
     pub absent: bool,
+    /// Labels its alert has: of what is absent, those that are asked for.
+    pub labels: Vec<(String, String)>,
     /// What is not quite the same.
     pub notes: Vec<String>,
 }
@@ -96,6 +98,9 @@ fn comparison(binary: &BinaryExpr) -> Result<Condition, String> {
             );
         }
     };
+    if !limit.is_finite() {
+        return Err("it compares with no finite number".to_owned());
+    }
     let (metric, matchers) = selected(&series.selector)?;
     if series.factor != 1.0 {
         series.notes.push(format!(
@@ -112,6 +117,7 @@ fn comparison(binary: &BinaryExpr) -> Result<Condition, String> {
         window: series.window,
         group_by: series.group_by,
         absent: false,
+        labels: Vec::new(),
         notes: series.notes,
     })
 }
@@ -125,6 +131,12 @@ fn absence(call: &Call, lookback: Duration) -> Result<Condition, String> {
     let (metric, matchers) = selected(&selector)?;
     let (stat, compare) = ("last".to_owned(), ">".to_owned());
     let (group_by, notes) = (Some(Vec::new()), Vec::new());
+    let asked = selector
+        .matchers
+        .matchers
+        .iter()
+        .filter(|it| it.name != "__name__" && it.op == MatchOp::Equal && !it.value.is_empty());
+    let labels = asked.map(|it| (it.name.clone(), it.value.clone())).collect();
     Ok(Condition {
         metric,
         matchers,
@@ -134,6 +146,7 @@ fn absence(call: &Call, lookback: Duration) -> Result<Condition, String> {
         window,
         group_by,
         absent: true,
+        labels,
         notes,
     })
 }
