@@ -2,8 +2,10 @@
 
 mod shard_script;
 
-use serde_json::json;
+use bytes::Bytes;
+use serde_json::{Value, json};
 use shard_script::{Bench, START, place, rule, settings};
+use stages::log::EntryKind;
 use stages::output::Output;
 use stages::settings::Rule;
 use stages::shard::Shard;
@@ -56,6 +58,39 @@ fn rules_that_part_judge_by_what_they_kept() {
     let rules: Vec<&str> = said.iter().map(|(rule, ..)| rule.as_str()).collect();
     assert_eq!(rules, ["other", "other"], "changed and recovered: {said:?}");
     assert_eq!((said[1].1, said[1].2), (Some(0.0), 20));
+}
+
+/// Alerts of a rule that comes to `other_ms` at twenty seconds, after samples of before, some of them late.
+fn come(before: Vec<Rule>, after: &Value) -> Vec<String> {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(before));
+    let sent = |bench: &mut Bench, stored: i64, time: i64, value: f64| {
+        let time = second(time).0 / 1_000_000;
+        let body = json!({ "name": "other_ms", "ts": time, "val": value });
+        let kind = EntryKind::Metric(Bytes::from("other_ms"));
+        bench.push(second(stored), kind, Bytes::from(body.to_string()));
+    };
+    sent(&mut bench, 10, 10, 100.0);
+    bench.settings(second(20), &settings(vec![rule("one", after)]));
+    sent(&mut bench, 21, 15, 2_000.0);
+    sent(&mut bench, 25, 25, 100.0);
+    bench.ticks_before(second(27));
+    bench.lines()
+}
+
+#[test]
+fn a_rule_that_moves_to_another_metric_sees_what_comes_after() {
+    let term = json!({ "metric": "other_ms", "stat": "max", "compare": ">", "threshold": 1_000.0,
+        "window": "1m", "min_samples": 1, "fresh_for": "20s" });
+    let one = json!({ "metric": "other_ms" });
+    let joined = json!({ "metric": "other_ms", "any_of": [[term]] });
+    for after in [one, joined] {
+        let moved = come(vec![rule("one", &json!({}))], &after);
+        assert!(moved.iter().all(|line| !line.contains("firing")), "{after}: {moved:?}");
+        // A rule nobody had before takes what its window holds.
+        let new = come(Vec::new(), &after);
+        assert!(new.iter().any(|line| line.contains("firing")), "{after}: {new:?}");
+    }
 }
 
 /// Hosts that report before a rule comes; of them only the first goes on.

@@ -168,7 +168,11 @@ impl Shard {
         (since, now): (u64, Time),
     ) -> Vec<Edited> {
         let edit = |rule: &Arc<Rule>| match old.get(&rule.name) {
-            None => (Arc::clone(rule), ViewKey::of(rule, since, None), None),
+            None => {
+                // One that watched something else so far sees what comes from here on, as with any edit of what it sees.
+                let moved = named(&self.settings.rules, &rule.name).is_some();
+                (Arc::clone(rule), ViewKey::of(rule, since, moved.then_some(now)), None)
+            }
             Some((before, key)) => {
                 let edit = compare(before, rule);
                 let key = match edit {

@@ -25,7 +25,8 @@ pub struct Seen {
 /// An incident that would have been opened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Incident {
-    /// Its id. That of a variant that is not the first is of this backtest alone.
+    /// Its id, which it has live as well, but for two kinds: that of a variant that is not the first is of this backtest
+    /// alone, and a rule whose metrics lie in several shards has other ids here, for a backtest judges it in one.
     pub id: String,
     /// Rule.
     pub rule: String,

@@ -9,7 +9,7 @@ use super::part::PartKey;
 use super::{Join, Purpose, Way};
 use crate::settings::{Rule, Settings};
 use crate::shard::metric::sorted;
-use crate::shard::rules::{Edit, compare};
+use crate::shard::rules::{Edit, compare, named};
 use crate::shard::{Shard, slice_of};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
@@ -49,7 +49,9 @@ impl Shard {
             match old.get(&rule.name) {
                 Some(id) => self.edit_join(*id, rule, (since, now)),
                 None => {
-                    let (home, since) = (slice_of(&rule.metric), (since, None));
+                    // One that was there and read something else sees what comes from here on.
+                    let moved = named(&self.settings.rules, &rule.name).is_some();
+                    let (home, since) = (slice_of(&rule.metric), (since, moved.then_some(now)));
                     let (lists, groups, purpose) =
                         (Arc::default(), BTreeMap::new(), Purpose::Alerts);
                     let join = Join { rule, home, since, lists, groups, purpose };

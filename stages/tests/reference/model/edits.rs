@@ -23,9 +23,13 @@ impl Model {
         for rule in &settings.rules {
             let rule = Rule::clone(rule);
             match old.remove(&rule.name) {
-                None => self.add(&rule, now),
+                None => {
+                    self.begun.remove(&rule.name);
+                    self.add(&rule, now);
+                }
                 Some(before) if before.metric != rule.metric => {
                     self.end(&before, Cause::RuleChanged, now);
+                    self.begun.insert(rule.name.clone(), now);
                     self.add(&rule, now);
                 }
                 Some(before) => self.change(&before, &rule, now),
@@ -60,9 +64,10 @@ impl Model {
     }
 
     fn add(&mut self, rule: &Rule, now: Time) {
-        self.begun.remove(&rule.name);
+        let begun = self.begun.get(&rule.name).copied();
         for text in self.texts(rule) {
-            self.groups.insert((rule.name.clone(), text), Group::new(rule, now));
+            let group = Group::since(rule, now, begun);
+            self.groups.insert((rule.name.clone(), text), group);
         }
     }
 
