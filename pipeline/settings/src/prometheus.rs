@@ -181,18 +181,8 @@ fn convert(
     let mut condition = expression::read(&said.text)?;
     let groups = grouped(&mut condition, group_by)?;
     let mut left_out = BTreeSet::new();
-    let (mut labels, severity) = labels(fields, &mut condition, &mut left_out);
-    for label in labels.iter().map(|(label, _)| label).filter(|label| groups.contains(label)) {
-        let note = format!("label {label} is the series' own; there the rule's wins over it");
-        condition.notes.push(note);
-        left_out.insert(label.clone());
-    }
-    labels.retain(|(label, _)| !groups.contains(label));
-    for (label, value) in std::mem::take(&mut condition.labels) {
-        if label != "severity" && !labels.iter().any(|(known, _)| *known == label) {
-            labels.push((label, value));
-        }
-    }
+    let (labels, severity) = labels(fields, &mut condition, &mut left_out);
+    let mut labels = beside(&groups, labels, &mut condition, &mut left_out);
     if name != alert {
         labels.retain(|(label, _)| label != "alertname");
         labels.push(("alertname".to_owned(), alert.to_owned()));
@@ -311,6 +301,27 @@ fn labels(
         }
     }
     (labels, severity)
+}
+
+/// The rule's labels beside those that tell its alerts apart, and what is absent has besides.
+fn beside(
+    groups: &[String],
+    mut labels: Vec<(String, String)>,
+    condition: &mut Condition,
+    left_out: &mut BTreeSet<String>,
+) -> Vec<(String, String)> {
+    for label in labels.iter().map(|(label, _)| label).filter(|label| groups.contains(label)) {
+        let note = format!("label {label} is the series' own; there the rule's wins over it");
+        condition.notes.push(note);
+        left_out.insert(label.clone());
+    }
+    labels.retain(|(label, _)| !groups.contains(label));
+    for (label, value) in std::mem::take(&mut condition.labels) {
+        if label != "severity" && !labels.iter().any(|(known, _)| *known == label) {
+            labels.push((label, value));
+        }
+    }
+    labels
 }
 
 /// Annotations, their templates in our words; one that says more than a value or a known label is left out.
