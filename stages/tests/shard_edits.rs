@@ -124,3 +124,38 @@ fn hosts_that_are_silent_since_a_rule_came_are_missed_in_time() {
         assert_eq!(again, *said);
     }
 }
+
+/// The worst severity comes to `for` by its own clock, whatever the bounds and names beside it become.
+#[test]
+fn an_edit_of_severities_leaves_the_one_that_waits_its_clock() {
+    let grades = |of: &[(&str, f64)]| {
+        let grade =
+            |(severity, bound): &(&str, f64)| json!({ "severity": severity, "bound": bound });
+        let all: Vec<_> = of.iter().map(grade).collect();
+        let fields = json!({
+            "severity": of[0].0, "threshold": of[0].1, "grades": all, "window": "1s", "for": "10s",
+        });
+        rule("graded", &fields)
+    };
+    let before = [("warning", 100.0), ("critical", 200.0)];
+    for after in [
+        &[("warning", 100.0), ("critical", 250.0)][..],
+        &[("warning", 150.0), ("critical", 200.0)],
+        &[("info", 50.0), ("warning", 100.0), ("critical", 200.0)],
+        &[("warning", 100.0), ("grave", 150.0), ("critical", 200.0), ("page", 900.0)],
+    ] {
+        let mut bench = Bench::new();
+        bench.settings(START, &settings(vec![grades(&before)]));
+        (0..8).for_each(|at| bench.sample(second(at), 300.0, &json!({})));
+        bench.settings(second(8), &settings(vec![grades(after)]));
+        (8..25).for_each(|at| bench.sample(second(at), 300.0, &json!({})));
+        let moved = bench.events().into_iter().filter_map(|event| match event {
+            ShardEvent::Transition(moved) => Some(moved),
+            _ => None,
+        });
+        let said: Vec<_> = moved.map(|moved| (moved.time, moved.to, moved.severity)).collect();
+        let worst = ("critical".to_owned(), second(10).plus(Span::from_millis(100)));
+        let fired = said.iter().find(|(_, to, _)| *to == Axis::Firing).unwrap();
+        assert_eq!((fired.2.clone(), fired.0), worst, "{after:?}: {said:?}");
+    }
+}

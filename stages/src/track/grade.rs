@@ -74,14 +74,33 @@ impl Alert {
         }
     }
 
-    /// The rule has other grades from now on. The alert keeps its severity where the rule still has it, else the worst of
-    /// those that ask for no more than it had reached: an edit alone makes nothing better. What it has reached by then
-    /// shows in the next evaluation. Whether an open one has another severity by that.
+    /// The rule has other grades from now on. Each goes on from where the one of its severity stood, by its new bound. The
+    /// alert keeps its severity where the rule still has it, else the worst of those that ask for no more than it had
+    /// reached: an edit alone makes nothing better or worse. What it has reached by then shows in the next evaluation.
+    /// Whether an open one has another severity by that.
     pub fn regrade(&mut self, before: &Rule, after: &Rule) -> bool {
         if before.grades == after.grades {
             return false;
         }
         let severity = before.severity_at(self.grade()).to_owned();
+        let kept = self.kept_grade(before, after).unwrap_or(0);
+        let goes_on = |at: usize| self.standing_of(before, after.severity_at(at));
+        self.above = (1..after.grades.len()).map(goes_on).collect();
+        if let Some(opened) = self.state.opened() {
+            for (at, rung) in (1..).zip(&mut self.above) {
+                match (rung.state.opened(), at <= kept) {
+                    (None, true) => rung.state = State::Firing { opened },
+                    (Some(_), false) => *rung = Rung::default(),
+                    (Some(_), true) | (None, false) => {}
+                }
+            }
+        }
+        self.state.opened().is_some() && after.severity_at(self.grade()) != severity
+    }
+
+    /// The grade of `after` that the alert is to have, by what it has of `before`.
+    fn kept_grade(&self, before: &Rule, after: &Rule) -> Option<usize> {
+        let severity = before.severity_at(self.grade());
         let reached = judge::limit_at(before, self.grade());
         let named = (0..after.grades.len()).find(|at| after.severity_at(*at) == severity);
         let milder = (0..after.grades.len()).rfind(|at| {
@@ -93,14 +112,17 @@ impl Alert {
                 Compare::Equal | Compare::NotEqual => false,
             }
         });
-        let kept = named.or(milder);
-        self.above = Box::default();
-        self.fit(after);
-        if let (Some(opened), Some(kept)) = (self.state.opened(), kept) {
-            let held = self.above.iter_mut().take(kept);
-            held.for_each(|rung| rung.state = State::Firing { opened });
+        named.or(milder)
+    }
+
+    /// Where the grade of a severity stands; one that the rule has not begins.
+    fn standing_of(&self, rule: &Rule, severity: &str) -> Rung {
+        let grades = 0..rule.grades.len().max(1);
+        match grades.into_iter().find(|at| rule.severity_at(*at) == severity) {
+            None => Rung::default(),
+            Some(0) => Rung { state: self.state, firings: self.firings.clone() },
+            Some(at) => self.above.get(at - 1).cloned().unwrap_or_default(),
         }
-        self.state.opened().is_some() && after.severity_at(self.grade()) != severity
     }
 
     pub(super) fn freeze_grades(&mut self, hole: Span) {

@@ -6,7 +6,7 @@ use crate::shard_script::{Bench, Dice, START, settings};
 use crate::{SEEDS, all_reached, all_same, rows, seeds};
 use bytes::Bytes;
 use stages::log::EntryKind;
-use stages::settings::{Mode, NoData, Rule};
+use stages::settings::{Compare, Grade, Mode, NoData, Rule, Stat};
 use stages::time::Span;
 use std::collections::BTreeMap;
 
@@ -114,7 +114,7 @@ fn edit_rule(dice: &mut Dice, rule: &mut Rule, profile: Profile) {
     let other = random_rule(dice, &rule.name, profile);
     let tenths = |dice: &mut Dice| Span::from_millis(dice.roll(40) as i64 * 100);
     let plain = rule.grades.is_empty();
-    match dice.roll(18) {
+    match dice.roll(21) {
         // Bounds. Where there are grades or another statistic, all that hangs together goes together.
         0 | 1 if plain && rule.recover.is_none() => rule.threshold += dice.roll(30) as f64 - 15.0,
         0..=2 => {
@@ -151,11 +151,46 @@ fn edit_rule(dice: &mut Dice, rule: &mut Rule, profile: Profile) {
         15 | 16 => {
             rule.mode = if rule.mode.is_live() { Mode::Shadow } else { Mode::Live };
         }
+        17..=19 => edit_grades(dice, rule),
         _ => {
             rule.annotations.insert("summary".to_owned(), dice.roll(9).to_string());
             rule.labels.insert("team".to_owned(), dice.roll(9).to_string());
             rule.notify = vec![format!("somebody-{}", dice.roll(9))];
             (rule.action, rule.action_min_samples) = (other.action, other.action_min_samples);
         }
+    }
+}
+
+/// Severities move their bounds, come, go, or have another name.
+fn edit_grades(dice: &mut Dice, rule: &mut Rule) {
+    let side = match rule.compare {
+        Compare::Greater | Compare::GreaterEqual => 1.0,
+        Compare::Less | Compare::LessEqual => -1.0,
+        Compare::Equal | Compare::NotEqual => return,
+    };
+    if matches!(rule.stat, Stat::Above | Stat::Below) || rule.absent.is_some() {
+        return;
+    }
+    let grade = |severity: &str, bound| Grade { severity: severity.to_owned(), bound };
+    let by = side * (1 + dice.roll(20)) as f64;
+    match (dice.roll(5), rule.grades.pop()) {
+        (_, None) => {
+            let first = if dice.roll(2) == 0 { "info" } else { "critical" };
+            rule.grades = vec![grade(first, rule.threshold), grade("worst", rule.threshold + by)];
+        }
+        (0, Some(last)) => {
+            let worst = grade("worst", last.bound + by);
+            rule.grades.extend([grade("grave", last.bound), worst]);
+        }
+        (1, Some(last)) => {
+            let between = grade("between", rule.threshold + side * 0.5);
+            rule.grades.extend([between, last]);
+        }
+        (2 | 3, Some(last)) => rule.grades.push(grade(&last.severity, last.bound + by)),
+        (_, Some(_)) if rule.grades.len() < 2 => rule.grades.clear(),
+        (_, Some(_)) => {}
+    }
+    if let Some(first) = rule.grades.first() {
+        rule.severity.clone_from(&first.severity);
     }
 }

@@ -132,9 +132,9 @@ impl Alert {
         }
     }
 
-    /// As it is where it was made to fire by hand.
-    pub fn firing() -> Self {
-        Self { axis: Axis::Firing, ..Self::default() }
+    /// Made to fire, without its having breached.
+    pub fn fire_by_hand(&mut self) {
+        (self.axis, self.gap) = (Axis::Firing, None);
     }
 
     /// Other bounds or clocks: nothing moves before the next evaluation, and who is open is told.

@@ -5,6 +5,7 @@ use super::alert::{Alert, Seen};
 use stages::settings::{Compare, Grade, Rule, Stat};
 use stages::time::Time;
 use stages::wire::{Axis, Cause};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
 pub struct Graded {
@@ -65,19 +66,20 @@ impl Graded {
         dress(rule, (before, before), rows);
     }
 
-    /// The rule has other clocks and bounds from now on. If it has other grades, an open alert keeps its severity
-    /// where there still is one of this name, else the worst of those that ask for no more than it had reached.
-    /// Whether it has another severity by that.
+    /// The rule has other clocks and bounds from now on. If it has other grades, each lives on by the name of its
+    /// severity, as a rule of its own would. An open alert keeps its severity where there still is one of this name, else
+    /// the worst of those that ask for no more than it had reached. Whether it has another severity by that.
     pub fn follow(&mut self, old: &Rule, new: &Rule) -> bool {
-        let own = above(new);
         if old.grades == new.grades {
-            self.above.iter_mut().zip(own).for_each(|((rule, _), own)| *rule = own);
+            self.above.iter_mut().zip(above(new)).for_each(|((rule, _), own)| *rule = own);
             return false;
         }
-        let severity_of = |rule: &Rule, at: usize| {
-            rule.grades.get(at).map_or(rule.severity.clone(), |grade| grade.severity.clone())
+        let severities = |rule: &Rule| -> Vec<String> {
+            let all = rule.grades.iter().map(|grade| grade.severity.clone());
+            if rule.grades.is_empty() { vec![rule.severity.clone()] } else { all.collect() }
         };
-        let severity = severity_of(old, self.worst());
+        let (before, after) = (severities(old), severities(new));
+        let severity = before[self.worst()].clone();
         let reached = old.grades.get(self.worst()).map_or(bound(old), |grade| grade.bound);
         let kept = new.grades.iter().position(|grade| grade.severity == severity).or_else(|| {
             new.grades.iter().rposition(|grade| match new.compare {
@@ -85,14 +87,24 @@ impl Graded {
                 _ => grade.bound <= reached,
             })
         });
-        self.above = own.map(|own| (own, Alert::default())).collect();
+        let lives = std::iter::once(&self.first).chain(self.above.iter().map(|(_, alert)| alert));
+        let lives: BTreeMap<String, Alert> = before.into_iter().zip(lives.cloned()).collect();
+        let own = above(new).zip(&after[1..]);
+        self.above =
+            own.map(|(own, name)| (own, lives.get(name).cloned().unwrap_or_default())).collect();
         if !self.first.is_open() {
             return false;
         }
-        for (_, alert) in self.above.iter_mut().take(kept.unwrap_or_default()) {
-            *alert = Alert::firing();
+        for (at, (_, alert)) in (1..).zip(&mut self.above) {
+            // An edit alone makes nothing better or worse.
+            let counts = at <= kept.unwrap_or_default();
+            if counts && !alert.is_open() {
+                alert.fire_by_hand();
+            } else if !counts && alert.is_open() {
+                *alert = Alert::default();
+            }
         }
-        severity != severity_of(new, self.worst())
+        severity != after[self.worst()]
     }
 
     fn worst(&self) -> usize {
