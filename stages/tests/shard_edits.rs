@@ -159,3 +159,55 @@ fn an_edit_of_severities_leaves_the_one_that_waits_its_clock() {
         assert_eq!((fired.2.clone(), fired.0), worst, "{after:?}: {said:?}");
     }
 }
+
+/// In breach where both metrics are above ten by host, of these hosts.
+fn both(hosts: &str, window: &str) -> Rule {
+    let term = |metric: &str| {
+        json!({
+            "metric": metric, "where": [{ "label": "host", "op": "=~", "value": hosts }],
+            "stat": "mean", "compare": ">", "threshold": 10.0, "window": window,
+            "min_samples": 1, "fresh_for": "5s",
+        })
+    };
+    let fields = json!({
+        "metric": "one", "any_of": [[term("one"), term("two")]], "threshold": 10.0,
+        "window": window, "group_by": ["host"], "no_data": "alert",
+    });
+    rule("both", &fields)
+}
+
+/// Two hosts in breach of [`both`] for twenty seconds, another rule, and a second host that reports no more.
+fn both_edited(after: Rule) -> Vec<String> {
+    let mut bench = Bench::new();
+    bench.settings(START, &settings(vec![both("a|b|c", "10s")]));
+    let report = |bench: &mut Bench, at: i64, hosts: &[(&str, f64)]| {
+        for metric in ["one", "two"] {
+            for (host, value) in hosts {
+                bench.sample(second(at), *value, &json!({ "__name__": metric, "host": host }));
+            }
+        }
+    };
+    (0..20).for_each(|at| report(&mut bench, at, &[("a", 20.0), ("b", 20.0), ("c", 1.0)]));
+    bench.settings(second(20), &settings(vec![after]));
+    (20..60).for_each(|at| report(&mut bench, at, &[("a", 20.0)]));
+    let lines = bench.lines().into_iter();
+    lines.skip_while(|line| !line.contains("rule_changed")).collect()
+}
+
+#[test]
+fn label_sets_that_a_joined_rule_no_longer_looks_at_end() {
+    let said = both_edited(both("a", "10s"));
+    assert!(said[0].starts_with("20.0s a firing -> firing rule_changed"), "{said:?}");
+    assert!(said[1].starts_with("20.0s b firing -> unknown rule_changed"), "{said:?}");
+    assert!(said[2..].iter().all(|line| line.contains(" a firing -> firing ")), "{said:?}");
+}
+
+#[test]
+fn an_edit_of_what_a_joined_rule_sees_is_no_absence() {
+    let said = both_edited(both("a|b|c", "15s"));
+    assert!(said[0].starts_with("20.0s a firing -> firing rule_changed"), "{said:?}");
+    assert!(said[1].starts_with("20.0s b firing -> firing rule_changed"), "{said:?}");
+    // What was calm is missed a window after the edit, not at once.
+    let fired = said.iter().find(|line| line.contains(" c unknown -> firing no_data"));
+    assert!(fired.is_some_and(|line| line.starts_with("35.0s")), "{said:?}");
+}

@@ -1,14 +1,14 @@
 //! Settings: which joined rules a shard judges, and what an edit does to their alerts.
 //!
 //! As for other rules (`shard/rules.rs`). Where what a rule sees has changed - a metric, `where`, a statistic or window of
-//! any term, `group_by` - its windows begin anew, and Firing is inherited by the same label sets; with other labels to
-//! group by the alerts end as `rule_changed`. So they do where a rule becomes joined, or is no longer, and where its first
-//! metric is another one: that may be another worker's, or another shard's.
+//! any term, `group_by` - its windows begin anew, and Firing is inherited by the label sets that a series known here still
+//! falls into; all others end as `rule_changed`. So do all alerts where a rule groups by other labels, where it becomes
+//! joined or is no longer, and where its first metric is another one: that may be another worker's, or another shard's.
 
 use super::part::PartKey;
 use super::{Join, Purpose, Way};
 use crate::settings::{Rule, Settings};
-use crate::shard::metric::sorted;
+use crate::shard::metric::{filter, group_text, sorted};
 use crate::shard::rules::{Edit, compare, named};
 use crate::shard::{Shard, slice_of};
 use crate::time::Time;
@@ -45,9 +45,10 @@ impl Shard {
             self.happen_to_all(id, Event::Close(why), now);
             self.remove_join(id);
         }
+        let mut renamed = Vec::new();
         for rule in wanted {
             match old.get(&rule.name) {
-                Some(id) => self.edit_join(*id, rule, (since, now)),
+                Some(id) => renamed.append(&mut self.edit_join(*id, rule, (since, now))),
                 None => {
                     // One that was there and read something else sees what comes from here on.
                     let moved = named(&self.settings.rules, &rule.name).is_some();
@@ -61,6 +62,10 @@ impl Shard {
         }
         self.apply_glimpses(settings, (since, now));
         self.lay_parts(now);
+        for group in renamed {
+            // Said under the rule it was, it is said again with the severity it has now.
+            self.happen_to_join(group, Event::Change, now);
+        }
         self.joins.touched = self.joins.groups.iter().map(|(id, _)| id).collect();
     }
 
@@ -75,7 +80,8 @@ impl Shard {
         settings.rules.iter().filter(here).cloned().collect()
     }
 
-    fn edit_join(&mut self, id: u32, rule: Arc<Rule>, (since, now): (u64, Time)) {
+    /// Edits a rule; the groups whose open alerts have another severity by that.
+    fn edit_join(&mut self, id: u32, rule: Arc<Rule>, (since, now): (u64, Time)) -> Vec<u32> {
         let before = Arc::clone(&self.joins.joins[id].rule);
         // What the edit makes it say is for whoever the edited rule is for.
         if before.mode != rule.mode {
@@ -84,27 +90,30 @@ impl Shard {
         match edit(&before, &rule) {
             Edit::Text => {}
             Edit::Clocks => self.happen_to_all(id, Event::Change, now),
-            Edit::Panes if sorted(&before.group_by) == sorted(&rule.group_by) => {
-                self.happen_to_all(id, Event::Rebase, now);
-                self.joins.joins[id].since = (since, Some(now));
-            }
             Edit::Panes => {
-                self.happen_to_all(id, Event::Close(Closing::RuleChanged), now);
-                self.drop_groups(id);
+                self.begin_anew(id, &rule, now);
                 self.joins.joins[id].since = (since, Some(now));
             }
         }
         let join = &mut self.joins.joins[id];
         join.rule = Arc::clone(&rule);
-        let mut renamed = Vec::new();
-        for group in join.groups.values() {
-            if self.joins.groups[*group].alert.regrade(&before, &rule) {
-                renamed.push(*group);
+        let groups = join.groups.values().copied();
+        groups.filter(|id| self.joins.groups[*id].alert.regrade(&before, &rule)).collect()
+    }
+
+    /// A rule sees other panes by an edit: alerts go on where their label set is still there, all others end.
+    fn begin_anew(&mut self, id: u32, rule: &Rule, now: Time) {
+        let join = &self.joins.joins[id];
+        let alike = sorted(&join.rule.group_by) == sorted(&rule.group_by);
+        let texts = if alike { self.joins.texts_of(join.home, rule) } else { BTreeSet::new() };
+        for (text, group) in join.groups.clone() {
+            if texts.contains(&*text) {
+                self.happen_to_join(group, Event::Rebase, now);
+                self.joins.groups[group].armed = now;
+            } else {
+                self.happen_to_join(group, Event::Close(Closing::RuleChanged), now);
+                self.drop_join_group(id, &text);
             }
-        }
-        for group in renamed {
-            // Said under the rule it was, it is said again with the severity it has now.
-            self.happen_to_join(group, Event::Change, now);
         }
     }
 
@@ -178,6 +187,23 @@ impl Shard {
 }
 
 impl super::Joins {
+    /// The label sets that known series fall into by the terms of a rule.
+    fn texts_of(&self, home: usize, rule: &Rule) -> BTreeSet<Box<str>> {
+        let group_by = sorted(&rule.group_by);
+        let mut texts: BTreeSet<Box<str>> =
+            group_by.is_empty().then(Box::default).into_iter().collect();
+        for term in rule.terms() {
+            let filter = filter(&term.matchers);
+            for metric in term.metrics() {
+                let guest = self.guests.get(&(home, metric.into()));
+                let keys = guest.into_iter().flat_map(|guest| guest.series.keys());
+                let keys = keys.filter(|key| filter.takes_key(key));
+                texts.extend(keys.map(|key| group_text(key, &group_by)));
+            }
+        }
+        texts
+    }
+
     /// All joins: of each home the rules by name, then the verifications by incident.
     pub(super) fn ordered(&self) -> Vec<u32> {
         let name = |join: &Join| {
