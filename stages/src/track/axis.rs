@@ -194,7 +194,7 @@ impl State {
 /// |-----------------|---------------------|-----------------|--------------------|------------------|-----------|----------|------------|
 /// | `Unknown`       | Pending or Firing   | Ok              | Ok, not if no data | stays            | stays     | stays    | stays      |
 /// | `Ok`            | Pending or Firing   | stays           | stays              | stays            | stays     | stays    | Unknown    |
-/// | `Pending`       | Firing after `for`  | Ok              | Ok                 | PendingGap       | Unknown   | stays    | Unknown    |
+/// | `Pending`       | Firing after `for`  | Ok              | Ok                 | PendingGap or Ok | Unknown   | stays    | Unknown    |
 /// | `PendingGap`    | as Pending, clock on| Ok              | Ok                 | Ok at tolerance  | Unknown   | stays    | Unknown    |
 /// | `Firing`        | stays               | stays           | Recovering or Ok   | stays            | Unknown   | told     | told       |
 /// | `Flapping`      | quiet: Firing       | quiet: Firing   | quiet: Firing      | stays            | Unknown   | told     | Firing     |
@@ -217,6 +217,7 @@ pub fn step(state: State, event: Event, clocks: &Clocks) -> (State, Option<Cause
         (S::Pending { since }, Breach(_)) => pending(since, clocks),
         (S::Pending { .. } | S::PendingGap { .. }, Between) => (S::Ok, Some(Cause::NoBreach)),
         (S::Pending { .. } | S::PendingGap { .. }, Clear(ground)) => (S::Ok, Some(calmed(ground))),
+        (S::Pending { .. }, Gap) if clocks.gap_tolerance == Span::ZERO => (S::Ok, Some(Cause::Gap)),
         (S::Pending { since }, Gap) => {
             (S::PendingGap { held: now.since(since), gap_since: now }, None)
         }
