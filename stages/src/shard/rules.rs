@@ -170,7 +170,7 @@ impl Shard {
         let edit = |rule: &Arc<Rule>| match old.get(&rule.name) {
             None => {
                 // One that watched something else so far sees what comes from here on, as with any edit of what it sees.
-                let moved = named(&self.settings.rules, &rule.name).is_some();
+                let moved = self.settings.rule(&rule.name).is_some();
                 (Arc::clone(rule), ViewKey::of(rule, since, moved.then_some(now)), None)
             }
             Some((before, key)) => {

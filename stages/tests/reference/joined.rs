@@ -1,8 +1,8 @@
 //! Rules over several metrics against the reference.
 
-use crate::model::joint::Joint;
+use crate::model::joints::Joints;
 use crate::shard_script::{Bench, Dice, START, rule, settings};
-use crate::{SEEDS, all_reached, rows, same, seeds};
+use crate::{SEEDS, all_reached, all_same, rows, seeds};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stages::log::EntryKind;
@@ -16,25 +16,19 @@ fn every_transition_of_a_joined_rule_is_what_the_raw_samples_say() {
     let mut compared = BTreeMap::new();
     for seed in seeds(2 * SEEDS) {
         let (rules, bench) = joined_log(seed);
-        let found = rows(&bench);
-        for rule in &rules {
-            let mut joint = Joint::new(rule, START);
-            bench.steps.iter().for_each(|step| joint.step(step));
-            for ((name, group), found) in &found {
-                let said = joint.rows.contains_key(group);
-                assert!(*name != rule.name || said, "seed {seed}: {group} says {found:?}");
-            }
-            for (group, expected) in &joint.rows {
-                let of = (rule.name.clone(), group.clone());
-                let found = found.get(&of).map_or(&[][..], Vec::as_slice);
-                same(found, expected, &format!("seed {seed} {of:?} {rule:?}"));
-                for row in expected {
-                    *compared.entry(format!("{:?}", row.cause)).or_insert(0) += 1;
-                    let baseline = rule.terms().any(|term| term.baseline.is_some());
-                    if row.evidence.terms.iter().all(|term| term.value.is_some()) {
-                        *compared.entry(format!("all valued, baseline {baseline}")).or_insert(0) +=
-                            1;
-                    }
+        let mut model = Joints::new(START);
+        bench.steps.iter().for_each(|step| model.step(step));
+        all_same(&rows(&bench), &model.rows, |of| {
+            let rule = rules.iter().find(|rule| rule.name == of.0).unwrap();
+            format!("seed {seed} {of:?} {rule:?}")
+        });
+        for ((name, _), rows) in &model.rows {
+            let rule = rules.iter().find(|rule| rule.name == *name).unwrap();
+            let baseline = rule.terms().any(|term| term.baseline.is_some());
+            for row in rows {
+                *compared.entry(format!("{:?}", row.cause)).or_insert(0) += 1;
+                if row.evidence.terms.iter().all(|term| term.value.is_some()) {
+                    *compared.entry(format!("all valued, baseline {baseline}")).or_insert(0) += 1;
                 }
             }
         }
@@ -78,18 +72,8 @@ fn joined_log(seed: u64) -> (Vec<Rule>, Bench) {
             siblings(&mut bench, time, next);
         }
         time = next;
-        let name = format!("m{}", dice.roll(3));
-        let mut body = json!({
-            "name": name, "val": 1 + dice.roll(20) + 20 * (n / 60 % 2),
-            "labels": { "pod": dice.roll(2).to_string(), "zone": dice.roll(2).to_string() },
-        });
-        match dice.roll(10) {
-            0 => body["ts"] = json!(time.as_millis() - dice.roll(9_000) as i64),
-            1 => body["ts"] = json!(time.as_millis() + dice.roll(3_000) as i64),
-            2 => body["id"] = json!((n / 5).to_string()),
-            _ => {}
-        }
-        bench.push(time, EntryKind::Metric(Bytes::from(name)), Bytes::from(body.to_string()));
+        let (name, body) = sample(&mut dice, time, n);
+        bench.push(time, EntryKind::Metric(Bytes::from(name)), Bytes::from(body));
     }
     let end = time.plus(Span::from_secs(40));
     if grouped {
@@ -100,9 +84,25 @@ fn joined_log(seed: u64) -> (Vec<Rule>, Bench) {
     (rules, bench)
 }
 
+/// The `n`th sample of a log: its metric, and all of it.
+pub fn sample(dice: &mut Dice, time: Time, n: u64) -> (String, String) {
+    let name = format!("m{}", dice.roll(3));
+    let mut body = json!({
+        "name": name, "val": 1 + dice.roll(20) + 20 * (n / 60 % 2),
+        "labels": { "pod": dice.roll(2).to_string(), "zone": dice.roll(2).to_string() },
+    });
+    match dice.roll(10) {
+        0 => body["ts"] = json!(time.as_millis() - dice.roll(9_000) as i64),
+        1 => body["ts"] = json!(time.as_millis() + dice.roll(3_000) as i64),
+        2 => body["id"] = json!((n / 5).to_string()),
+        _ => {}
+    }
+    (name, body.to_string())
+}
+
 /// A group that always reports: a silent one is looked at now and then only, so when it is seen to be missing would
 /// depend on when the others went silent, too.
-fn siblings(bench: &mut Bench, from: Time, to: Time) {
+pub fn siblings(bench: &mut Bench, from: Time, to: Time) {
     let mut time = from;
     while time < to {
         for name in ["m0", "m1", "m2"] {
@@ -114,7 +114,7 @@ fn siblings(bench: &mut Bench, from: Time, to: Time) {
     }
 }
 
-fn joined_rule(dice: &mut Dice, name: &str, grouped: bool) -> Rule {
+pub fn joined_rule(dice: &mut Dice, name: &str, grouped: bool) -> Rule {
     let lists = 1 + dice.roll(2) as usize;
     let mut any_of: Vec<Vec<Value>> = Vec::new();
     for _ in 0..lists {
@@ -139,7 +139,7 @@ fn joined_rule(dice: &mut Dice, name: &str, grouped: bool) -> Rule {
     rule(name, &fields)
 }
 
-fn joined_term(dice: &mut Dice) -> Value {
+pub fn joined_term(dice: &mut Dice) -> Value {
     let stats = ["mean", "sum", "count", "max", "min"];
     // Off every quotient of small numbers.
     let threshold = 0.3 + dice.roll(9) as f64 / 4.0 + 0.001_377;

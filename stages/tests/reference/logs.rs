@@ -40,16 +40,19 @@ pub fn log_of(
     let mut bench = Bench::new();
     bench.settings(START, &settings(rules.clone()));
     let mut time = START;
-    let (mut counters, mut calm) = ([0_i64; 3], 0);
+    let (mut counters, mut calm, mut untimed) = ([0_i64; 3], 0, false);
     for n in 0..120 + dice.roll(150) {
         let tenths = match dice.roll(30) {
             0 => 100 + dice.roll(200),
             1 | 2 => dice.roll(60),
             _ => dice.roll(5),
         };
+        // As below: not two in one step that have no time of their own.
+        let tenths = if untimed { tenths.max(1) } else { tenths };
         time = time.plus(Span::from_millis(tenths as i64 * 100));
         calm = if dice.roll(12) == 0 { dice.roll(3) } else { calm };
         let body = random_sample(&mut dice, profile, (time, n, calm), &mut counters);
+        untimed = !body.contains("\"ts\"");
         let kind = EntryKind::Metric(Bytes::from_static(b"county_api_ms"));
         bench.push(time, kind, Bytes::from(body));
     }
@@ -96,7 +99,12 @@ pub fn random_rule(dice: &mut Dice, name: &str, profile: Profile) -> Rule {
         recover = json!(if compare.starts_with('>') { threshold - by } else { threshold + by });
     }
     let mut tenths = |most: u64| json!(Span::from_millis(100 + dice.roll(most * 10) as i64 * 100));
-    let (window, fresh, tolerance) = (tenths(25), tenths(12), tenths(10));
+    let (window, fresh, mut tolerance) = (tenths(25), tenths(12), tenths(10));
+    // None at all.
+    if dice.roll(6) == 0 {
+        tolerance = json!("0s");
+    }
+    let mut tenths = |most: u64| json!(Span::from_millis(100 + dice.roll(most * 10) as i64 * 100));
     let (hold, keep, keep_max, absent) = (tenths(4), tenths(4), tenths(60), tenths(20));
     // Half of it is a clock, too.
     let flap = Span::from_millis(400 + dice.roll(250) as i64 * 200);
@@ -158,14 +166,16 @@ pub fn random_sample(
 ) -> String {
     let now = time.as_millis();
     let ordered = profile == Profile::Resets;
+    // Of two values of one event time in one step the pages do not say which is the last.
+    let own = |ts: i64| Some(ts / 10 * 10 + 1 + number as i64 % 9);
     let ts = match dice.roll(12) {
         _ if ordered => Some(now),
-        0 => Some(now - dice.roll(60_000) as i64),
-        1 => Some(now - dice.roll(5_000) as i64),
-        2 => Some(now + dice.roll(8_000) as i64),
+        0 => own(now - dice.roll(60_000) as i64),
+        1 => own(now - dice.roll(5_000) as i64),
+        2 => own(now + dice.roll(8_000) as i64),
         3 if dice.roll(4) == 0 => Some(now + 300_000 + dice.roll(3) as i64),
         4 | 5 => None,
-        _ => Some(now - dice.roll(400) as i64),
+        _ => own(now - dice.roll(400) as i64),
     };
     let pod = dice.roll(3);
     let at = ts.unwrap_or(now) - START.as_millis();

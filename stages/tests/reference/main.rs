@@ -13,6 +13,7 @@
 
 mod edits;
 mod joined;
+mod joined_edits;
 mod logs;
 mod model;
 #[path = "../shard_script/mod.rs"]
@@ -127,6 +128,7 @@ fn rows(bench: &Bench) -> Rows {
             severity: it.severity.clone(),
             shadow: it.shadow,
             evidence: it.evidence.clone(),
+            slack: 0.0,
         });
     }
     rows

@@ -9,8 +9,8 @@ use super::part::PartKey;
 use super::{Join, Purpose, Way};
 use crate::settings::{Rule, Settings};
 use crate::shard::metric::{filter, group_text, sorted};
-use crate::shard::rules::{Edit, compare, named};
-use crate::shard::{Shard, slice_of};
+use crate::shard::rules::{Edit, compare};
+use crate::shard::{Shard, Whom, slice_of};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
 use rustc_hash::FxHashSet;
@@ -51,7 +51,7 @@ impl Shard {
                 Some(id) => renamed.append(&mut self.edit_join(*id, rule, (since, now))),
                 None => {
                     // One that was there and read something else sees what comes from here on.
-                    let moved = named(&self.settings.rules, &rule.name).is_some();
+                    let moved = self.settings.rule(&rule.name).is_some();
                     let (home, since) = (slice_of(&rule.metric), (since, moved.then_some(now)));
                     let (lists, groups, purpose) =
                         (Arc::default(), BTreeMap::new(), Purpose::Alerts);
@@ -109,7 +109,10 @@ impl Shard {
         for (text, group) in join.groups.clone() {
             if texts.contains(&*text) {
                 self.happen_to_join(group, Event::Rebase, now);
-                self.joins.groups[group].armed = now;
+                let group_of = &mut self.joins.groups[group];
+                group_of.armed = now;
+                // What it waited for was to be seen in windows that are gone.
+                self.dues.set(&mut group_of.due, None, Whom::Join(group));
             } else {
                 self.happen_to_join(group, Event::Close(Closing::RuleChanged), now);
                 self.drop_join_group(id, &text);

@@ -17,6 +17,8 @@ pub struct Seen {
     /// No data for longer than a firing alert may be kept.
     pub overdue: bool,
     pub evidence: Evidence,
+    /// As of a row.
+    pub slack: f64,
     /// What was found out elsewhere, of a rule over several metrics.
     pub said: Option<Option<Said>>,
 }
@@ -235,10 +237,7 @@ impl Alert {
     fn wait(&mut self, rule: &Rule, seen: &Seen, rows: &mut Vec<Row>) {
         if matches!(self.axis, Axis::Pending | Axis::Recovering) {
             let gap = *self.gap.get_or_insert(seen.now);
-            if self.axis == Axis::Pending
-                && seen.now > gap
-                && seen.now.since(gap) >= rule.gap_tolerance
-            {
+            if self.axis == Axis::Pending && seen.now.since(gap) >= rule.gap_tolerance {
                 self.go(Axis::Ok, Cause::Gap, seen, rows);
             }
         }
@@ -277,6 +276,7 @@ impl Alert {
             severity: String::new(),
             shadow: false,
             evidence: seen.evidence.clone(),
+            slack: seen.slack,
         });
     }
 }

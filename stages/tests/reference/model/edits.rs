@@ -18,6 +18,7 @@ type Groups = BTreeMap<String, Group>;
 impl Model {
     /// Puts settings in force.
     pub(super) fn edit(&mut self, settings: &Settings, now: Time) {
+        self.revision += 1;
         self.look_at_neighbours(settings);
         let mut old = std::mem::take(&mut self.rules);
         for rule in &settings.rules {
@@ -38,6 +39,22 @@ impl Model {
         }
         for gone in old.values() {
             self.end(gone, Cause::RuleRemoved, now);
+        }
+        self.find_alike();
+    }
+
+    fn find_alike(&mut self) {
+        let mut kinds = Vec::new();
+        self.alike.clear();
+        for (name, rule) in &self.rules {
+            let counted = matches!(rule.stat, Stat::Above | Stat::Below).then_some(rule.threshold);
+            let since = (self.since[name], self.begun.get(name).copied());
+            let kind = (rule.metric.clone(), sees(rule), counted, since);
+            let at = kinds.iter().position(|known| *known == kind).unwrap_or_else(|| {
+                kinds.push(kind);
+                kinds.len() - 1
+            });
+            self.alike.insert(name.clone(), at);
         }
     }
 
@@ -65,6 +82,7 @@ impl Model {
 
     fn add(&mut self, rule: &Rule, now: Time) {
         let begun = self.begun.get(&rule.name).copied();
+        self.since.insert(rule.name.clone(), self.revision);
         for text in self.texts(rule) {
             let group = Group::since(rule, now, begun);
             self.groups.insert((rule.name.clone(), text), group);
@@ -97,6 +115,7 @@ impl Model {
         let begins = sees(before) != sees(after);
         if begins {
             self.begun.insert(after.name.clone(), now);
+            self.since.insert(after.name.clone(), self.revision);
         }
         let texts = self.texts(after);
         for (text, mut group) in self.take(before) {
@@ -150,7 +169,7 @@ fn sees(rule: &Rule) -> (Vec<Matcher>, BTreeSet<String>, Stat, Span) {
 }
 
 /// Whether an edit is one of texts: of what people read, who is told, and what is done.
-fn says_as_before(before: &Rule, after: &Rule) -> bool {
+pub fn says_as_before(before: &Rule, after: &Rule) -> bool {
     let text = Rule {
         severity: before.severity.clone(),
         action_severity: before.action_severity.clone(),

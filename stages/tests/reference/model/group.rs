@@ -119,6 +119,7 @@ impl Group {
             (true, false) => DataFlag::Stale,
         };
         let kept = gone && !missing && rule.no_data == NoData::Keep && rule.absent.is_none();
+        let (level, slack) = numbers::level(&self.samples);
         Seen {
             now,
             data,
@@ -126,7 +127,8 @@ impl Group {
             absent_for: Span(now.0 - silent.0),
             reported: self.last.is_some(),
             overdue: kept && now.0 - silent.0 >= rule.keep_max.0,
-            evidence: self.evidence(rule, &window, now),
+            evidence: Evidence { level, ..self.evidence(rule, &window, now) },
+            slack,
             said: None,
         }
     }
@@ -152,7 +154,7 @@ impl Group {
         let began = self.began(rule, now).max(first);
         Evidence {
             value: numbers::statistic(rule, window),
-            level: numbers::level(&self.samples),
+            level: None,
             threshold: match rule.stat {
                 Stat::Above | Stat::Below => rule.share.unwrap(),
                 _ => rule.threshold,

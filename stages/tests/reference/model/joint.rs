@@ -1,27 +1,30 @@
 //! Rules over several metrics, the long way: every term is worked out anew from raw samples at every tenth of a second.
 
 use super::alert::{Said, Seen, Side};
+use super::edits::says_as_before;
 use super::graded::Graded;
-use super::{Group, Kept, Row, TENTH, edge, looks_at, pane, width};
+use super::{Group, Kept, Row, TENTH, edge, group_of, pane, width};
 use serde_json::Value;
-use stages::log::{EntryKind, Step};
-use stages::settings::{NoData, Rule, Stat};
+use stages::settings::{Compare, NoData, Rule, Stat};
 use stages::term::Term;
 use stages::time::{Span, Time};
-use stages::wire::{DataFlag, Evidence, TermSeen};
+use stages::wire::{Cause, DataFlag, Evidence, TermSeen};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One rule, by hand.
 pub struct Joint {
-    rule: Rule,
-    /// When the rule came.
-    began: Time,
-    now: Time,
+    pub rule: Rule,
+    /// Where it began anew by an edit: samples of an earlier time of their own do not count.
+    from: Option<Time>,
     lists: Vec<Vec<Watching>>,
-    groups: BTreeMap<String, (Time, Graded)>,
-    ids: BTreeMap<(String, String), Time>,
-    /// What was said, by group.
-    pub rows: BTreeMap<String, Vec<Row>>,
+    groups: BTreeMap<String, Life>,
+}
+
+/// One label set.
+struct Life {
+    /// Since when absence can be seen.
+    armed: Time,
+    alert: Graded,
 }
 
 struct Watching {
@@ -37,115 +40,227 @@ struct Word {
     data: DataFlag,
     overdue: bool,
     evidence: Evidence,
+    silent: Span,
+    count: u64,
 }
 
 impl Joint {
     pub fn new(rule: &Rule, now: Time) -> Self {
-        let watching = |term: &Term| Watching {
-            term: term.clone(),
-            rule: rule.of_term(term),
-            of: BTreeMap::new(),
-            per: BTreeMap::new(),
-        };
-        let list = |list: &Vec<Term>| list.iter().map(watching).collect();
-        let mut joint = Self {
-            rule: rule.clone(),
-            began: now,
-            now,
-            lists: rule.any_of.iter().map(list).collect(),
-            groups: BTreeMap::new(),
-            ids: BTreeMap::new(),
-            rows: BTreeMap::new(),
-        };
+        let lists = watching(rule);
+        let mut joint = Self { rule: rule.clone(), from: None, lists, groups: BTreeMap::new() };
         if rule.group_by.is_empty() {
-            joint.groups.insert("{}".to_owned(), (now, Graded::of(rule)));
+            joint.there_is("{}", now);
         }
         joint
     }
 
-    pub fn step(&mut self, step: &Step) {
-        let mut at = self.now.0 + TENTH;
-        while at <= step.began.0 {
-            self.evaluate(Time(at));
-            at += TENTH;
-        }
-        for entry in &step.entries {
-            if let EntryKind::Metric(_) = entry.kind {
-                let body: Value = serde_json::from_slice(&entry.payload).unwrap();
-                self.sample(&body, entry.time);
-            }
-        }
-        self.evaluate(step.ended);
-        self.now = step.ended;
+    fn there_is(&mut self, text: &str, now: Time) {
+        let rule = &self.rule;
+        let life = || Life { armed: now, alert: Graded::of(rule) };
+        self.groups.entry(text.to_owned()).or_insert_with(life);
     }
 
-    fn sample(&mut self, body: &Value, arrived: Time) {
-        let metric = body["name"].as_str().unwrap();
-        let time = body["ts"].as_i64().map_or(arrived, Time::from_millis);
-        let labels: BTreeMap<String, String> =
-            serde_json::from_value(body["labels"].clone()).unwrap();
-        let label = |name: &String| (name.clone(), labels.get(name).cloned().unwrap_or_default());
-        let group: BTreeMap<_, _> = self.rule.group_by.iter().map(label).collect();
-        let text = serde_json::to_string(&group).unwrap();
-        let known = body["id"].as_str().is_some_and(|id| {
-            let id = (metric.to_owned(), id.to_owned());
-            let known =
-                self.ids.get(&id).is_some_and(|at| arrived.since(*at) < Span::from_secs(120));
-            if !known {
-                self.ids.insert(id, arrived);
-            }
-            known
-        });
+    /// All its label sets.
+    pub fn all(&self) -> impl Iterator<Item = (String, String)> {
+        self.groups.keys().map(|text| (self.rule.name.clone(), text.clone()))
+    }
+
+    /// A series is known from now on.
+    pub fn enter(&mut self, metric: &str, labels: &BTreeMap<String, String>, now: Time) {
+        let mut texts = BTreeSet::new();
         for watching in self.lists.iter_mut().flatten() {
-            if !watching.term.matchers.iter().all(|it| looks_at(it, &labels)) {
-                continue;
-            }
+            let Some(text) = group_of(&watching.rule, labels) else { continue };
             let Watching { term, rule, of, per } = watching;
             let sides = [(Some(&term.metric), of), (term.per.as_ref(), per)];
             for (_, cells) in
                 sides.into_iter().filter(|(name, _)| name.is_some_and(|it| it == metric))
             {
-                self.groups
-                    .entry(text.clone())
-                    .or_insert_with(|| (arrived, Graded::of(&self.rule)));
-                let cell = cells.entry(text.clone()).or_insert_with(|| Group::new(rule, arrived));
-                let kept = Kept {
-                    arrived,
-                    time,
-                    value: body["val"].as_f64().unwrap(),
-                    series: serde_json::to_string(&labels).unwrap(),
-                    counter: false,
-                };
-                if known {
-                    continue;
-                }
-                if pane(rule, time) > edge(rule, arrived) {
+                let cell = || Group::since(rule, now, self.from);
+                cells.entry(text.clone()).or_insert_with(cell);
+                texts.insert(text.clone());
+            }
+        }
+        texts.iter().for_each(|text| self.there_is(text, now));
+    }
+
+    /// A sample of a known series.
+    pub fn sample(&mut self, body: &Value, labels: &BTreeMap<String, String>, arrived: Time) {
+        let metric = body["name"].as_str().unwrap();
+        let time = body["ts"].as_i64().map_or(arrived, Time::from_millis);
+        let kept = Kept {
+            arrived,
+            time,
+            value: body["val"].as_f64().unwrap(),
+            series: serde_json::to_string(labels).unwrap(),
+            counter: false,
+        };
+        for watching in self.lists.iter_mut().flatten() {
+            let Some(text) = group_of(&watching.rule, labels) else { continue };
+            let Watching { term, rule, of, per } = watching;
+            let sides = [(Some(&term.metric), of), (term.per.as_ref(), per)];
+            for (_, cells) in
+                sides.into_iter().filter(|(name, _)| name.is_some_and(|it| it == metric))
+            {
+                let cell = cells.get_mut(&text).unwrap();
+                if pane(rule, time) > edge(rule, arrived) && time >= cell.from {
                     cell.last = Some(arrived);
-                    cell.samples.push(kept);
+                    cell.samples.push(kept.clone());
                 } else {
-                    cell.older.push(kept);
+                    cell.older.push(kept.clone());
                 }
             }
         }
     }
 
-    fn evaluate(&mut self, now: Time) {
+    /// Looks at a label set; `if_older`, only if it was there before.
+    pub fn judge(&mut self, text: &str, (now, if_older): (Time, bool), rows: &mut Vec<Row>) {
+        let there = self.groups.get(text).is_some_and(|life| !if_older || life.armed < now);
+        if there {
+            let (rule, seen) = (self.rule.clone(), self.see(text, now));
+            self.groups.get_mut(text).unwrap().alert.evaluate(&rule, &seen, rows);
+        }
+    }
+
+    fn words(&self, text: &str, now: Time) -> Vec<Vec<Word>> {
+        let (armed, grouped) = (self.groups[text].armed, !self.rule.group_by.is_empty());
+        let word = |it: &Watching| it.word(text, (armed, now), grouped);
+        self.lists.iter().map(|list| list.iter().map(word).collect()).collect()
+    }
+
+    /// What is to be seen of a label set.
+    pub fn see(&self, text: &str, now: Time) -> Seen {
+        join(&self.lists, &self.words(text, now), now)
+    }
+
+    /// Takes note of what lies in the windows.
+    pub fn note_turns(&mut self, now: Time) {
+        for Watching { rule, of, per, .. } in self.lists.iter_mut().flatten() {
+            of.values_mut().chain(per.values_mut()).for_each(|cell| {
+                cell.turn(rule, now);
+            });
+        }
+    }
+
+    /// Whether a clock runs out at `now`, or what lies in a window is something else.
+    pub fn is_due(&self, text: &str, now: Time) -> bool {
+        let life = &self.groups[text];
+        let before = Time(now.0 - TENTH);
+        if life.armed > before {
+            return false;
+        }
         let grouped = !self.rule.group_by.is_empty();
-        for (text, (armed, alert)) in &mut self.groups {
-            let words: Vec<Vec<Word>> = self
-                .lists
-                .iter()
-                .map(|list| list.iter().map(|it| it.word(text, (*armed, now), grouped)).collect())
-                .collect();
-            let seen = join(&self.lists, &words, now);
-            let mut rows = Vec::new();
-            alert.evaluate(&self.rule, &seen, &mut rows);
-            if !rows.is_empty() {
-                self.rows.entry(text.clone()).or_default().extend(rows);
+        let term = |it: &Watching| {
+            let cells = [it.of.get(text), it.per.get(text)];
+            let turned = cells.into_iter().flatten().any(|cell| cell.clone().turn(&it.rule, now));
+            let main = if it.term.per.is_some() { cells[1] } else { cells[0] };
+            let last = main.and_then(|cell| cell.last);
+            let stale = last.is_some_and(|last| last.plus(it.rule.fresh_for) == now);
+            let (word, window) = (it.word(text, (life.armed, before), grouped), it.rule.window.0);
+            let silent = word.silent.0 + TENTH;
+            let looks = word.count == 0
+                && (silent == window || grouped && silent % window == 0)
+                && word.data != DataFlag::MissingSeries;
+            // An earlier window is another one at each tenth.
+            turned || stale || looks || (it.term.baseline.is_some() && cells[0].is_some())
+        };
+        let kept = life.alert.first.is_kept()
+            && !self.see(text, before).overdue
+            && self.see(text, now).overdue;
+        kept || life.alert.is_due(&self.rule, now) || self.lists.iter().flatten().any(term)
+    }
+
+    /// The rule is gone, or looks at another first metric.
+    pub fn end(&mut self, cause: Cause, now: Time, mut tell: impl FnMut(&str, Vec<Row>)) {
+        let known = self.rule.clone();
+        for text in self.groups.keys().cloned().collect::<Vec<_>>() {
+            let (seen, mut rows) = (self.see(&text, now), Vec::new());
+            let alert = &mut self.groups.get_mut(&text).unwrap().alert;
+            alert.close(cause, &known, &seen, &mut rows);
+            tell(&text, rows);
+        }
+    }
+
+    /// An edit of a rule that stays with its first metric; `texts` are the label sets that are there by it. Answers which
+    /// have another severity by it.
+    pub fn change(
+        &mut self,
+        after: &Rule,
+        texts: &BTreeSet<String>,
+        now: Time,
+        mut tell: impl FnMut(&str, Vec<Row>),
+    ) -> Vec<(String, String)> {
+        let before = self.rule.clone();
+        if says_as_before(&before, after) {
+            self.rule = after.clone();
+            return Vec::new();
+        }
+        // People hear of it under what they knew it by; whether they hear of it goes by the edited rule.
+        let known = Rule { mode: after.mode, ..before.clone() };
+        let labels = |rule: &Rule| rule.group_by.iter().cloned().collect::<BTreeSet<_>>();
+        let (alike, begins) = (labels(&before) == labels(after), sees(&before) != sees(after));
+        for text in self.groups.keys().cloned().collect::<Vec<_>>() {
+            let (seen, mut rows) = (self.see(&text, now), Vec::new());
+            let life = self.groups.get_mut(&text).unwrap();
+            if !begins {
+                life.alert.change(&known, &seen, &mut rows);
+            } else if alike && texts.contains(&text) {
+                life.alert.rebase(&known, &seen, &mut rows);
+                life.armed = now;
+            } else {
+                life.alert.close(Cause::RuleChanged, &known, &seen, &mut rows);
+                self.groups.remove(&text);
+            }
+            tell(&text, rows);
+        }
+        self.rule = after.clone();
+        let mut lists = watching(after);
+        if begins {
+            self.from = Some(now);
+        } else {
+            let cells = std::mem::take(&mut self.lists).into_iter().flatten();
+            for (to, from) in lists.iter_mut().flatten().zip(cells) {
+                (to.of, to.per) = (from.of, from.per);
             }
         }
-        let _ = self.began;
+        self.lists = lists;
+        if after.group_by.is_empty() {
+            self.there_is("{}", now);
+        }
+        let follows = |life: &mut Life| life.alert.follow(&before, after);
+        let renamed =
+            self.groups.iter_mut().filter_map(|(text, life)| follows(life).then_some(text));
+        renamed.map(|text| (after.name.clone(), text.clone())).collect()
     }
+
+    /// An open alert has another severity by an edit.
+    pub fn say_again(&mut self, text: &str, now: Time, rows: &mut Vec<Row>) {
+        let (rule, seen) = (self.rule.clone(), self.see(text, now));
+        self.groups.get_mut(text).unwrap().alert.change(&rule, &seen, rows);
+    }
+}
+
+fn watching(rule: &Rule) -> Vec<Vec<Watching>> {
+    let one = |term: &Term| Watching {
+        term: term.clone(),
+        rule: rule.of_term(term),
+        of: BTreeMap::new(),
+        per: BTreeMap::new(),
+    };
+    rule.any_of.iter().map(|list| list.iter().map(one).collect()).collect()
+}
+
+/// What decides which samples the terms see, and what is kept of them.
+fn sees(rule: &Rule) -> (BTreeSet<String>, Vec<Vec<Term>>) {
+    let bare = |term: &Term| Term {
+        compare: Compare::Greater,
+        threshold: 0.0,
+        recover: None,
+        min_samples: 0,
+        fresh_for: Span::ZERO,
+        ..term.clone()
+    };
+    let lists = rule.any_of.iter().map(|list| list.iter().map(bare).collect()).collect();
+    (rule.group_by.iter().cloned().collect(), lists)
 }
 
 impl Watching {
@@ -167,7 +282,6 @@ impl Watching {
                 divide(evidence.value, of.and_then(|cell| self.earlier(cell, offset, now)));
         }
         evidence.threshold = rule.threshold;
-        evidence.level = None;
         let count = if evidence.value.is_some() { evidence.count } else { 0 };
         let last = main.and_then(|cell| cell.last);
         let silent = now.0 - last.map_or(armed, |last| last.max(armed)).0;
@@ -194,10 +308,11 @@ impl Watching {
             reported: last.is_some(),
             overdue: kept && silent >= rule.keep_max.0,
             evidence: evidence.clone(),
+            slack: 0.0,
             said: None,
         };
         let said = super::alert::verdict(rule, &seen);
-        Word { said, data, overdue: seen.overdue, evidence }
+        Word { said, data, overdue: seen.overdue, evidence, silent: Span(silent), count }
     }
 
     /// The statistic over whole panes that had ended `offset` ago.
@@ -286,6 +401,7 @@ fn join(lists: &[Vec<Watching>], words: &[Vec<Word>], now: Time) -> Seen {
         reported: true,
         overdue: word.overdue,
         evidence,
+        slack: 0.0,
         said: Some(word.said),
     }
 }

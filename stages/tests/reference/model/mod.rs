@@ -4,7 +4,8 @@ mod alert;
 mod edits;
 mod graded;
 mod group;
-pub mod joint;
+mod joint;
+pub mod joints;
 mod numbers;
 
 use group::{Group, edge, pane, width};
@@ -32,6 +33,8 @@ pub struct Row {
     pub severity: String,
     pub shadow: bool,
     pub evidence: Evidence,
+    /// How far its level may lie off the exact one: it is added up in plain floats, in an order of its own.
+    pub slack: f64,
 }
 
 impl Row {
@@ -57,7 +60,11 @@ impl Row {
             && (self.data, self.flapping, self.open) == (other.data, other.flapping, other.open)
             && (&self.severity, self.shadow) == (&other.severity, other.shadow)
             && near(one.value, two.value, if bucketed { 2e-3 } else { 1e-9 })
-            && near(one.level, two.level, 1e-9)
+            && (near(one.level, two.level, 1e-9)
+                || one
+                    .level
+                    .zip(two.level)
+                    .is_some_and(|(one, two)| (one - two).abs() <= self.slack.max(other.slack)))
             && (one.threshold, one.count, one.mean) == (two.threshold, two.count, two.mean)
             && (one.min, one.max, one.series) == (two.min, two.max, two.series)
             && (one.window_start, one.window_end) == (two.window_start, two.window_end)
@@ -97,10 +104,16 @@ struct Kept {
 }
 
 /// All rules, by hand.
+#[derive(Default)]
 pub struct Model {
     rules: BTreeMap<String, Rule>,
     /// Since when rules see what they see, where an edit had them begin anew.
     begun: BTreeMap<String, Time>,
+    /// The revision with which they did, or came.
+    since: BTreeMap<String, u64>,
+    revision: u64,
+    /// Rules that see the same since the same revision have one number.
+    alike: BTreeMap<String, usize>,
     /// By rule and labels.
     groups: BTreeMap<(String, String), Group>,
     /// Series by metric, and their labels.
@@ -113,9 +126,7 @@ pub struct Model {
 
 impl Model {
     pub fn new(now: Time) -> Self {
-        let (rules, begun, groups) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (known, ids, rows) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { rules, begun, groups, known, ids, now, rows }
+        Self { now, ..Self::default() }
     }
 
     pub fn step(&mut self, step: &Step) {
@@ -133,6 +144,7 @@ impl Model {
         }
         // What begins anew with it is owed nothing yet.
         due.retain(|of| self.groups.get(of).is_some_and(|group| group.armed < step.began));
+        let due = self.together(due);
         self.judge(&due, step.began);
         for entry in &step.entries {
             if let EntryKind::Metric(_) = entry.kind {
@@ -194,6 +206,7 @@ impl Model {
             .iter_mut()
             .filter_map(|(of, group)| std::mem::take(&mut group.touched).then(|| of.clone()));
         asked.extend(touched);
+        let asked = self.together(asked);
         self.judge(&asked, now);
     }
 
@@ -207,7 +220,19 @@ impl Model {
                 asked.insert(of.clone());
             }
         }
-        asked
+        self.together(asked)
+    }
+
+    /// Rules that see the same of a label set are looked at together. That shows where what is seen has changed and
+    /// nobody's clock ran out by it: there may be enough evidence to act, now that the window holds fewer panes.
+    fn together(&self, asked: BTreeSet<(String, String)>) -> BTreeSet<(String, String)> {
+        if asked.is_empty() {
+            return asked;
+        }
+        let seen: BTreeSet<_> = asked.iter().map(|(name, text)| (self.alike[name], text)).collect();
+        let all =
+            self.groups.keys().filter(|(name, text)| seen.contains(&(self.alike[name], text)));
+        all.cloned().collect()
     }
 
     fn judge(&mut self, asked: &BTreeSet<(String, String)>, now: Time) {

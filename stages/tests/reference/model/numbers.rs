@@ -106,17 +106,12 @@ fn rate(window: &[&Kept]) -> Option<f64> {
     series.into_iter().filter_map(slope).reduce(|one, other| one + other)
 }
 
-/// Mean of the newest ten seconds with data; what comes from ahead counts when it came.
-pub fn level(samples: &[Kept]) -> Option<f64> {
+/// Mean of the newest ten seconds with data, and how far plain floats may be off; what comes from ahead counts when it came.
+pub fn level(samples: &[Kept]) -> (Option<f64>, f64) {
     let second = |kept: &Kept| kept.time.min(kept.arrived).0.div_euclid(1_000_000_000);
-    let newest = samples.iter().map(second).max()?;
-    // From a ring of ten sums of a second each.
-    let (mut total, mut count) = (0.0, 0);
-    for wanted in newest - 9..=newest {
-        let of_second = samples.iter().filter(|kept| second(kept) == wanted);
-        let values: Vec<f64> = of_second.map(|kept| kept.value).collect();
-        total += values.iter().fold(0.0, |sum, value| sum + value);
-        count += values.len();
-    }
-    Some(total / count as f64)
+    let Some(newest) = samples.iter().map(second).max() else { return (None, 0.0) };
+    let newest = samples.iter().filter(|kept| second(kept) > newest - 10);
+    let values: Vec<f64> = newest.map(|kept| kept.value).collect();
+    let sizes: f64 = values.iter().map(|value| value.abs()).sum();
+    (Some(sum(&values) / values.len() as f64), sizes * f64::EPSILON)
 }
