@@ -257,6 +257,31 @@ fn samples_that_do_not_come_are_absent_where_their_shard_speaks() {
 }
 
 #[test]
+fn a_window_that_several_look_through_is_shown_to_each_as_it_empties() {
+    let [a, b, _] = &metrics();
+    let of = |metric: &str, threshold: f64| {
+        let changes = json!({ "min_samples": 1, "window": "5s", "threshold": threshold });
+        term(metric, &changes)
+    };
+    let twice = json!([[of(a, 10.0)], [of(a, 20.0), of(b, 10.0)]]);
+    let twice = joined("seen", &twice, &json!({ "no_data": "ok" }));
+    let once = json!([[of(a, 10.0), of(b, 10.0)]]);
+    let once = joined("seen", &once, &json!({ "no_data": "ok" }));
+    // A rule that its shard judges reads the same window, and moves it on.
+    let here = joined("here", &json!([[of(a, 10.0)]]), &json!({}));
+    for rules in [vec![twice], vec![here, once]] {
+        let mut cluster = Cluster::new(SHARDS);
+        cluster.settings(at(0), &settings("a", rules));
+        (1..20).for_each(|second| both(&mut cluster, second, 100.0));
+        for second in 20..40 {
+            cluster.sample(at(second * 1_000 + 300), b, 100.0, &json!({}));
+        }
+        let lines = cluster.lines("seen");
+        assert!(lines.iter().any(|line| line.contains("firing -> ok no_data_ok")), "{lines:?}");
+    }
+}
+
+#[test]
 fn a_shard_that_does_not_speak_is_no_absence_of_samples() {
     let mut cluster = steady(one_of_two(&json!({ "no_data": "alert" })), 20);
     cluster.stop(at(20_000), other_shard());

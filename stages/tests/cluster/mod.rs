@@ -1,4 +1,5 @@
 //! Several shards and the desk under a script: what they say is relayed a little later, ticks come where owners append them.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -17,7 +17,7 @@
 //! - **Holes.** Over a hole in its own log a shard moves its samples' times on and says since when absence can be seen; the
 //!   alerts freeze where the clock of their rule leaps. The desk's own blind time is no silence of shards.
 //! - **Edits** go by the names of revisions: a glimpse counts for a rule if its shard works by the revision that changed
-//!   what the rule sees, or a later one.
+//!   what the rule sees, or a later one. Once all of them do, alerts of label sets that none of them shows any more end.
 //!
 //! What is kept of a label set takes some 600 bytes, with its alert 200 more.
 
@@ -73,6 +73,9 @@ struct Judged {
     view: View,
     /// By label text.
     groups: BTreeMap<String, Group>,
+    /// Alerts went on over an edit of what is seen, and not all shards have shown yet which label sets there still are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    settling: bool,
 }
 
 /// One label set.
@@ -228,6 +231,12 @@ impl View {
             self.second = shown;
         }
         turns
+    }
+
+    /// Whether all its parts are kept by their shards, and were shown whole.
+    fn is_whole(&self, shards: &BTreeMap<u32, Speaks>) -> bool {
+        let more = |part: &Part| shards.get(&part.shard).is_none_or(|speaks| speaks.more);
+        self.parts.iter().all(|part| part.began.is_some() && !more(part))
     }
 
     /// Whether any part has a cell of this label set.

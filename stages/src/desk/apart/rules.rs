@@ -86,7 +86,10 @@ impl Desk {
         if rule.group_by.is_empty() {
             groups.insert(String::new(), Group { armed: self.state.now, ..Group::default() });
         }
-        self.state.apart.rules.insert(rule.name.clone(), Judged { since, view, groups });
+        self.state
+            .apart
+            .rules
+            .insert(rule.name.clone(), Judged { since, view, groups, settling: false });
     }
 
     fn edit_one(&mut self, before: &Arc<Rule>, rule: &Arc<Rule>) {
@@ -98,6 +101,9 @@ impl Desk {
             Edit::Clocks => self.happen_apart(&heard, Event::Change),
             Edit::Panes if sorted(&before.group_by) == sorted(&rule.group_by) => {
                 self.happen_apart(&heard, Event::Rebase);
+                if let Some(judged) = self.state.apart.rules.get_mut(&rule.name) {
+                    judged.settling = true;
+                }
             }
             Edit::Panes => {
                 self.happen_apart(&heard, Event::Close(Closing::RuleChanged));

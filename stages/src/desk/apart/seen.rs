@@ -6,6 +6,7 @@ use crate::desk::state::Chore;
 use crate::settings::Rule;
 use crate::shard::{sorted, text_of};
 use crate::time::{Span, Time};
+use crate::track::axis::{Closing, Event};
 use crate::wire::{Axis, Glimpses, PartSeen, Transition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +58,7 @@ impl Desk {
         if before.is_none_or(|before| before.time.floor(GONE_EVERY) < it.time.floor(GONE_EVERY)) {
             self.forget_gone(it.shard, it.time);
         }
+        self.end_unseen(it.shard);
         self.judge_all((it.shard, it.time), &touched);
     }
 
@@ -118,6 +120,27 @@ impl Desk {
                 let calm = matches!(group.alert.state.axis(), Axis::Unknown | Axis::Ok);
                 text.is_empty() || !calm || view.has(text)
             });
+        }
+    }
+
+    /// Ends alerts that went on over an edit, of label sets that no series falls into by the edited rule: no shard shows them.
+    fn end_unseen(&mut self, shard: u32) {
+        let Apart { rules, shards, .. } = &mut self.state.apart;
+        let mut ended: Vec<(String, Vec<String>)> = Vec::new();
+        for (name, judged) in rules.iter_mut().filter(|(_, judged)| judged.settling) {
+            if judged.view.reads(shard) && judged.view.is_whole(shards) {
+                judged.settling = false;
+                let texts = judged.groups.keys().filter(|text| !text.is_empty());
+                let unseen = texts.filter(|text| !judged.view.has(text)).cloned();
+                ended.push((name.clone(), unseen.collect()));
+            }
+        }
+        for (name, texts) in ended {
+            let Some(rule) = self.state.rule(&name) else { continue };
+            self.happen_apart_to(&rule, texts.clone(), Event::Close(Closing::RuleChanged));
+            if let Some(judged) = self.state.apart.rules.get_mut(&name) {
+                judged.groups.retain(|text, _| !texts.contains(text));
+            }
         }
     }
 

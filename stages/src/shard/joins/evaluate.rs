@@ -86,6 +86,7 @@ impl Joins {
             return (Glance { value: None, count: 0, panes: 0, panes_filled: 0 }, None, None);
         };
         let cell = &mut self.cells[*id];
+        cell.note_leaves(now);
         (cell.window.glance(now), cell.last, cell.window.next_leave())
     }
 

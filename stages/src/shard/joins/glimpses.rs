@@ -259,6 +259,11 @@ impl Shard {
 }
 
 impl super::part::Cell {
+    /// A rule of this shard alone may look through a window that is shown to the desk, and move it on.
+    pub(super) fn note_leaves(&mut self, now: Time) {
+        self.unshown |= self.window.next_leave().is_some_and(|leaves| leaves <= now);
+    }
+
     /// Whether there may be something to show at `now` that was not shown before.
     fn is_news(&self, now: Time) -> bool {
         let turned = |shown: Time| {
@@ -302,7 +307,8 @@ impl Joins {
                         continue;
                     }
                     let cell = &mut self.cells[*id];
-                    if !wanted(cell) {
+                    // Reading a window moves it on: whoever else reads this part is shown the same.
+                    if !shown.contains(id) && !wanted(cell) {
                         continue;
                     }
                     shown.insert(*id);
