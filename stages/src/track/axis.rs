@@ -217,10 +217,7 @@ pub fn step(state: State, event: Event, clocks: &Clocks) -> (State, Option<Cause
         (S::Pending { since }, Breach(_)) => pending(since, clocks),
         (S::Pending { .. } | S::PendingGap { .. }, Between) => (S::Ok, Some(Cause::NoBreach)),
         (S::Pending { .. } | S::PendingGap { .. }, Clear(ground)) => (S::Ok, Some(calmed(ground))),
-        (S::Pending { .. }, Gap) if clocks.gap_tolerance == Span::ZERO => (S::Ok, Some(Cause::Gap)),
-        (S::Pending { since }, Gap) => {
-            (S::PendingGap { held: now.since(since), gap_since: now }, None)
-        }
+        (S::Pending { since }, Gap) => gap(since, clocks),
         (S::PendingGap { held, .. }, Breach(_)) => pending(now.minus(held), clocks),
         (S::PendingGap { gap_since, .. }, Gap) => {
             if now >= gap_since.plus(clocks.gap_tolerance) {
@@ -290,6 +287,16 @@ fn breach(ground: Ground, clocks: &Clocks) -> (State, Option<Cause>) {
         (fire(clocks), Some(cause))
     } else {
         (State::Pending { since: clocks.now }, Some(cause))
+    }
+}
+
+/// A breach whose data goes away: the clock of `for` stands still, as long as that is tolerated.
+fn gap(since: Time, clocks: &Clocks) -> (State, Option<Cause>) {
+    let Clocks { now, gap_tolerance, .. } = *clocks;
+    if gap_tolerance == Span::ZERO {
+        (State::Ok, Some(Cause::Gap))
+    } else {
+        (State::PendingGap { held: now.since(since), gap_since: now }, None)
     }
 }
 
