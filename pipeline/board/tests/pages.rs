@@ -13,7 +13,6 @@ use stages::rollup::{Detail, Rollups, Tier};
 use stages::run::Run;
 use stages::subject::Subjects;
 use stages::time::Time;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -109,7 +108,7 @@ fn alert(state: &str, time: Time, level: f64) -> Value {
 fn packs(start: Time, histograms: bool) -> Vec<(Tier, bytes::Bytes)> {
     let mut rollups = Rollups::new();
     if histograms {
-        rollups.detail(BTreeMap::from([("county_api_ms".to_owned(), Detail::Fine)]));
+        rollups.detail([("county_api_ms".to_owned(), Detail::Fine)]);
     }
     rollups.name(0, "county_api_ms\u{1f}pod\u{1e}a".into(), Kind::Gauge);
     rollups.name(1, "county_api_ms\u{1f}pod\u{1e}b".into(), Kind::Gauge);

@@ -11,7 +11,6 @@ use stages::run::Run;
 use stages::settings::{Rule, Settings, Stat};
 use stages::subject::Subjects;
 use stages::time::{Span, Time};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use trial::backtest::rolled::Rolled;
 use trial::backtest::seen::Seen;
@@ -78,7 +77,7 @@ async fn rolled_up(detail: Detail, tiers: &[Tier]) -> SharedBus {
     let bus: SharedBus = Arc::new(memory.clone());
     bus.ensure(1).await.unwrap();
     let mut rollups = Rollups::new();
-    rollups.detail(BTreeMap::from([("county_api_ms".to_owned(), detail)]));
+    rollups.detail([("county_api_ms".to_owned(), detail)]);
     for (id, key) in KEYS.iter().enumerate() {
         rollups.name(id as u32, Arc::from(*key), Kind::Gauge);
     }

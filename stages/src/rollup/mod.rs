@@ -170,7 +170,8 @@ impl Rollups {
     }
 
     /// Which metrics carry histograms from now on; the others have sums alone. Whether that is news.
-    pub fn detail(&mut self, details: FxHashMap<String, Detail>) -> bool {
+    pub fn detail(&mut self, details: impl IntoIterator<Item = (String, Detail)>) -> bool {
+        let details: FxHashMap<String, Detail> = details.into_iter().collect();
         let changed = details != self.details;
         if changed {
             self.details = details;

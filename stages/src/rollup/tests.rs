@@ -14,7 +14,7 @@ impl Rollups {
     }
 
     fn fine(&mut self, metric: &str) {
-        self.detail(FxHashMap::from_iter([(metric.to_owned(), Detail::Fine)]));
+        self.detail([(metric.to_owned(), Detail::Fine)]);
     }
 }
 
@@ -100,7 +100,7 @@ fn one_or_two_samples_are_their_own_histogram() {
 #[test]
 fn a_percentile_rule_shows_from_ten_seconds_up() {
     let mut rollups = named();
-    rollups.detail(FxHashMap::from_iter([("b".to_owned(), Detail::Coarse)]));
+    rollups.detail([("b".to_owned(), Detail::Coarse)]);
     (0..9).for_each(|n| rollups.sample(2, millis(1000 + n % 3), n as f64));
     let all = packs(&mut rollups, millis(60_000));
     let shown = |pack: &RollupPack| pack.rows[0].panes[0].histogram.as_ref().map(Counts::len);

@@ -167,7 +167,7 @@ impl Shard {
         let terms = terms.filter(|term| term.stat.needs_histogram()).flat_map(Term::metrics);
         let coarse = rules.chain(terms).map(|metric| (metric.to_owned(), Detail::Coarse));
         let fine = self.looks.keys().map(|name| (name.clone(), Detail::Fine));
-        if !self.rollups.detail(coarse.chain(fine).collect()) {
+        if !self.rollups.detail(coarse.chain(fine)) {
             return;
         }
         self.settle_intakes();

@@ -14,7 +14,7 @@ use crate::shard::{Shard, Whom, slice_of};
 use crate::time::Time;
 use crate::track::axis::{Closing, Event};
 use rustc_hash::FxHashSet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Shard {
@@ -201,7 +201,7 @@ impl super::Joins {
                 let guest = self.guests.get(&(home, metric.into()));
                 let keys = guest.into_iter().flat_map(|guest| guest.series.keys());
                 let keys = keys.filter(|key| filter.takes_key(key));
-                texts.extend(keys.map(|key| group_text(key, &group_by)));
+                texts.extend(keys.map(|key| Box::from(group_text(key, &group_by))));
             }
         }
         texts
