@@ -179,18 +179,26 @@ async fn play(
             }
             (backtest, from.max(first))
         }
-        Source::File(samples) => file(&samples, variants, (options, tried), &mut bar, &mut notes)?,
+        Source::File(samples) => {
+            let (mut backtest, from) =
+                file(&samples, variants, (options, tried), &mut bar, &mut notes)?;
+            let last = samples.span().unwrap_or_default().1;
+            backtest.pass(last.plus(AFTER)).map_err(failed)?;
+            (backtest, from)
+        }
         Source::Rolled(rolled) => {
             let (rolled, samples, said) = *rolled;
             approximate = Some(said);
             // Time before it is there for windows to be full.
             let asked = rolled.span.0.plus(Backtest::warm_up(tried));
-            let played = file(&samples, variants, (options, tried), &mut bar, &mut Vec::new())?;
-            let first = samples.span().unwrap_or_default().0;
+            let (mut backtest, _) =
+                file(&samples, variants, (options, tried), &mut bar, &mut Vec::new())?;
+            let (first, last) = samples.span().unwrap_or_default();
+            backtest.pass(rolled.span.1.max(last)).map_err(failed)?;
             if first > asked {
                 notes.push(format!("rollups reach back to {first}"));
             }
-            (played.0, asked.max(first))
+            (backtest, asked.max(first))
         }
     };
     bar.end();
@@ -206,7 +214,7 @@ fn file(
     bar: &mut Bar,
     notes: &mut Vec<String>,
 ) -> Result<(Backtest, Time), Failure> {
-    let (first, last) = samples.span().unwrap_or_default();
+    let first = samples.span().unwrap_or_default().0;
     let metrics: BTreeSet<&str> = samples.metrics().collect();
     for rule in &tried.rules {
         for metric in rule.metrics().difference(&metrics) {
@@ -224,7 +232,6 @@ fn file(
             bar.show(done as u64, whole, done as u64);
             Ok(())
         })
-        .and_then(|()| backtest.pass(last.plus(AFTER)))
         .map_err(failed)?;
     let from = match &options.from {
         Some(_) => span(options)?.0,
