@@ -9,7 +9,7 @@ use bus::memory::MemoryBus;
 use bus::server::{LocalServer, ServerOptions};
 use bus::{Bus, Outgoing, SharedBus, Stream};
 use bytes::Bytes;
-use engine::Engine;
+use engine::{Engine, EngineOptions};
 use stages::log::LogId;
 use stages::wire::{AlertState, CommitRecord};
 use std::sync::Arc;
@@ -26,8 +26,13 @@ async fn memory() -> (MemoryBus, SharedBus) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_of_one_name_are_told_apart_and_the_one_without_logs_says_so() {
     let (memory, bus) = memory().await;
-    let first = start(&bus, 1, "ops-1").await;
-    let second = Engine::start(options(&bus, 1, "ops-1")).unwrap();
+    // A machine that is busy elsewhere must not look like an owner that is gone.
+    let patient = || EngineOptions {
+        heartbeat_every: std::time::Duration::from_millis(500),
+        ..options(&bus, 1, "ops-1")
+    };
+    let first = start_with(&bus, patient()).await;
+    let second = Engine::start(patient()).unwrap();
     owns_all(&second).await;
     let unready = first.until(|health| {
         let why = health.not_ready(PATIENCE).unwrap_or_default();

@@ -132,7 +132,12 @@ pub fn options(bus: &SharedBus, shards: u32, process: &str) -> EngineOptions {
 
 /// An engine that owns every log, under the Friday settings.
 pub async fn start(bus: &SharedBus, shards: u32, process: &str) -> Engine {
-    let engine = Engine::start(options(bus, shards, process)).unwrap();
+    start_with(bus, options(bus, shards, process)).await
+}
+
+pub async fn start_with(bus: &SharedBus, options: EngineOptions) -> Engine {
+    let shards = options.shards;
+    let engine = Engine::start(options).unwrap();
     let applied = apply_settings(bus, &subjects(), &friday()).await.unwrap();
     owns_all(&engine).await;
     wait_in_force(bus, &subjects(), shards, ("friday", applied), PATIENCE).await.unwrap();
