@@ -45,9 +45,10 @@ struct Word {
 }
 
 impl Joint {
-    pub fn new(rule: &Rule, now: Time) -> Self {
+    /// A rule that comes into force, and sees samples of before `from` no more.
+    pub fn new(rule: &Rule, now: Time, from: Option<Time>) -> Self {
         let lists = watching(rule);
-        let mut joint = Self { rule: rule.clone(), from: None, lists, groups: BTreeMap::new() };
+        let mut joint = Self { rule: rule.clone(), from, lists, groups: BTreeMap::new() };
         if rule.group_by.is_empty() {
             joint.there_is("{}", now);
         }

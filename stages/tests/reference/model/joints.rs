@@ -25,6 +25,8 @@ pub struct Joints {
     /// Slice of those who look, and the metric.
     known: BTreeMap<(usize, String), BTreeSet<Labels>>,
     ids: BTreeMap<(usize, String, String), Time>,
+    /// All rules in force, those of one metric too.
+    names: BTreeSet<String>,
     now: Time,
     /// What was said, by rule and group.
     pub rows: BTreeMap<Of, Vec<Row>>,
@@ -136,13 +138,16 @@ impl Joints {
         for rule in wanted() {
             let texts = self.texts(rule);
             let Some(mut joint) = self.joints.remove(&rule.name) else {
-                self.joints.insert(rule.name.clone(), Joint::new(rule, now));
+                // One that read something else before begins anew.
+                let moved = self.names.contains(&rule.name).then_some(now);
+                self.joints.insert(rule.name.clone(), Joint::new(rule, now, moved));
                 continue;
             };
             let tell = |text: &str, rows: Vec<Row>| self.take_down((&rule.name, text), rows);
             renamed.extend(joint.change(rule, &texts, now, tell));
             self.joints.insert(rule.name.clone(), joint);
         }
+        self.names = names.into_iter().map(str::to_owned).collect();
         let rules: Vec<_> =
             self.joints.values().map(|joint| (home(joint), joint.rule.clone())).collect();
         self.known.retain(|(at, metric), _| {
