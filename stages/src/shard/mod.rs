@@ -109,6 +109,7 @@ pub struct Shard {
     edited: Vec<u32>,
     /// Views that were just made, whose groups are to be evaluated too.
     fresh: Vec<u32>,
+    /// Texts of the groups a revision makes; empty between revisions.
     shared: rejoin::Shared,
     /// Views that are gone, whose groups are yet to be freed.
     gone: Vec<u32>,

@@ -62,26 +62,36 @@ fn joined_log(seed: u64) -> (Vec<Rule>, Bench) {
     bench.settings(START, &settings(rules.clone()));
     let mut time = START;
     for n in 0..250 {
-        let tenths = match dice.roll(40) {
-            0 => 60 + dice.roll(60),
-            1 | 2 => dice.roll(40),
-            _ => dice.roll(5),
-        };
-        let next = time.plus(Span::from_millis(tenths as i64 * 100));
-        if grouped {
-            siblings(&mut bench, time, next);
-        }
-        time = next;
+        time = later(&mut dice, (&mut bench, grouped), time);
         let (name, body) = sample(&mut dice, time, n);
         bench.push(time, EntryKind::Metric(Bytes::from(name)), Bytes::from(body));
     }
+    end(&mut bench, grouped, time);
+    (rules, bench)
+}
+
+/// When the next sample comes: mostly soon, sometimes after a silence.
+pub fn later(dice: &mut Dice, (bench, grouped): (&mut Bench, bool), time: Time) -> Time {
+    let tenths = match dice.roll(40) {
+        0 => 60 + dice.roll(60),
+        1 | 2 => dice.roll(40),
+        _ => dice.roll(5),
+    };
+    let next = time.plus(Span::from_millis(tenths as i64 * 100));
+    if grouped {
+        siblings(bench, time, next);
+    }
+    next
+}
+
+/// Lets time pass after the last sample, until nothing more comes of it.
+pub fn end(bench: &mut Bench, grouped: bool, time: Time) {
     let end = time.plus(Span::from_secs(40));
     if grouped {
-        siblings(&mut bench, time, end);
+        siblings(bench, time, end);
     }
     bench.ticks_before(end);
     bench.append(end, EntryKind::Tick, Bytes::new());
-    (rules, bench)
 }
 
 /// The `n`th sample of a log: its metric, and all of it.
@@ -102,7 +112,7 @@ pub fn sample(dice: &mut Dice, time: Time, n: u64) -> (String, String) {
 
 /// A group that always reports: a silent one is looked at now and then only, so when it is seen to be missing would
 /// depend on when the others went silent, too.
-pub fn siblings(bench: &mut Bench, from: Time, to: Time) {
+fn siblings(bench: &mut Bench, from: Time, to: Time) {
     let mut time = from;
     while time < to {
         for name in ["m0", "m1", "m2"] {

@@ -1,6 +1,6 @@
 //! Rules over several metrics that are edited while their alerts live.
 
-use crate::joined::{joined_rule, joined_term, sample, siblings};
+use crate::joined::{end, joined_rule, joined_term, later, sample};
 use crate::model::joints::Joints;
 use crate::shard_script::{Bench, Dice, START, rule, settings};
 use crate::{SEEDS, all_reached, all_same, rows, seeds};
@@ -60,16 +60,7 @@ fn edited_log(seed: u64) -> (Bench, Vec<(u64, Rule)>) {
     let (mut time, length, mut revisions) = (START, 120 + dice.roll(80), 0);
     let mut gone = Vec::new();
     for n in 0..length {
-        let tenths = match dice.roll(40) {
-            0 => 60 + dice.roll(60),
-            1 | 2 => dice.roll(40),
-            _ => dice.roll(5),
-        };
-        let next = time.plus(Span::from_millis(tenths as i64 * 100));
-        if grouped {
-            siblings(&mut bench, time, next);
-        }
-        time = next;
+        time = later(&mut dice, (&mut bench, grouped), time);
         if dice.roll(length) < 6 {
             revisions += 1;
             edit(&mut dice, (&mut rules, &mut gone), (revisions, grouped));
@@ -82,12 +73,7 @@ fn edited_log(seed: u64) -> (Bench, Vec<(u64, Rule)>) {
         let (name, body) = sample(&mut dice, time, n);
         bench.push(time, EntryKind::Metric(Bytes::from(name)), Bytes::from(body));
     }
-    let end = time.plus(Span::from_secs(40));
-    if grouped {
-        siblings(&mut bench, time, end);
-    }
-    bench.ticks_before(end);
-    bench.append(end, EntryKind::Tick, Bytes::new());
+    end(&mut bench, grouped, time);
     (bench, history)
 }
 

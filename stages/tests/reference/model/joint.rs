@@ -27,11 +27,14 @@ struct Life {
     alert: Graded,
 }
 
+/// By label text.
+type Cells = BTreeMap<String, Group>;
+
 struct Watching {
     term: Term,
     rule: Rule,
-    of: BTreeMap<String, Group>,
-    per: BTreeMap<String, Group>,
+    of: Cells,
+    per: Cells,
 }
 
 /// What one term says.
@@ -71,11 +74,8 @@ impl Joint {
         let mut texts = BTreeSet::new();
         for watching in self.lists.iter_mut().flatten() {
             let Some(text) = group_of(&watching.rule, labels) else { continue };
-            let Watching { term, rule, of, per } = watching;
-            let sides = [(Some(&term.metric), of), (term.per.as_ref(), per)];
-            for (_, cells) in
-                sides.into_iter().filter(|(name, _)| name.is_some_and(|it| it == metric))
-            {
+            let (rule, sides) = watching.sides(metric);
+            for cells in sides {
                 let cell = || Group::since(rule, now, self.from);
                 cells.entry(text.clone()).or_insert_with(cell);
                 texts.insert(text.clone());
@@ -97,11 +97,8 @@ impl Joint {
         };
         for watching in self.lists.iter_mut().flatten() {
             let Some(text) = group_of(&watching.rule, labels) else { continue };
-            let Watching { term, rule, of, per } = watching;
-            let sides = [(Some(&term.metric), of), (term.per.as_ref(), per)];
-            for (_, cells) in
-                sides.into_iter().filter(|(name, _)| name.is_some_and(|it| it == metric))
-            {
+            let (rule, sides) = watching.sides(metric);
+            for cells in sides {
                 let cell = cells.get_mut(&text).unwrap();
                 if pane(rule, time) > edge(rule, arrived) && time >= cell.from {
                     cell.last = Some(arrived);
@@ -265,6 +262,14 @@ fn sees(rule: &Rule) -> (BTreeSet<String>, Vec<Vec<Term>>) {
 }
 
 impl Watching {
+    /// The rule it looks by, and what it keeps of a metric: as the term's own, as what it is divided by, or both.
+    fn sides(&mut self, metric: &str) -> (&Rule, impl Iterator<Item = &mut Cells>) {
+        let Self { term, rule, of, per } = self;
+        let divides = term.per.as_ref().is_some_and(|per| per == metric);
+        let sides = [(term.metric == metric).then_some(of), divides.then_some(per)];
+        (rule, sides.into_iter().flatten())
+    }
+
     fn word(&self, text: &str, (armed, now): (Time, Time), grouped: bool) -> Word {
         let rule = &self.rule;
         let (of, per) = (self.of.get(text), self.per.get(text));
