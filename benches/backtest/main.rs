@@ -1,6 +1,8 @@
 //! Backtests: samples a second through the production stages, over the collector's entries in a log and over files of each
 //! form, from the first byte read to the last incident known.
 
+#[path = "../support/allocator.rs"]
+mod allocator;
 #[path = "../support/mod.rs"]
 mod support;
 

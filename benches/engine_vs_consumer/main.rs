@@ -4,6 +4,8 @@
 //! bare consumer again. It does nothing with a single sample and only decodes batches, so what it needs is what any
 //! consumer would need at least. The engine commits, snapshots and publishes rollups beside it.
 
+#[path = "../support/allocator.rs"]
+mod allocator;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,6 +1,8 @@
 //! Engines that are killed, started again, and more than one: how long until a restarted one has caught up, how fast it
 //! replays, how large snapshots are and what they cost, and what several processes make of one machine.
 
+#[path = "../support/allocator.rs"]
+mod allocator;
 #[path = "../support/mod.rs"]
 mod support;
 

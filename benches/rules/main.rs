@@ -4,6 +4,8 @@
 //! The production dataflow on one worker, under virtual time: log time runs as fast as the worker. A step's time is from
 //! handing it to the worker until what it says is heard.
 
+#[path = "../support/allocator.rs"]
+mod allocator;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -4,6 +4,8 @@
 //! Bus, engine, notifier and agent run as the product runs them, each under its own permissions, the bus waiting for
 //! the disk at each message. Every run has a rule of its own, so nothing needs to resolve first.
 
+#[path = "../support/allocator.rs"]
+mod allocator;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -34,6 +34,10 @@ use exit::Failure;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+/// See the manifest.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.format);
