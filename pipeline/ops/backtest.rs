@@ -193,8 +193,8 @@ async fn play(
             let asked = rolled.span.0.plus(Backtest::warm_up(tried));
             let (mut backtest, _) =
                 file(&samples, variants, (options, tried), &mut bar, &mut Vec::new())?;
-            let (first, last) = samples.span().unwrap_or_default();
-            backtest.pass(rolled.span.1.max(last)).map_err(failed)?;
+            let first = samples.span().unwrap_or_default().0;
+            backtest.pass(rolled.span.1).map_err(failed)?;
             if first > asked {
                 notes.push(format!("rollups reach back to {first}"));
             }

@@ -6,7 +6,9 @@ use crate::site::{ASK_EVERY, Running, Site, caught_up, signal};
 use crate::support::{PATIENCE, free_port};
 use bus::accounts::Role;
 use serde_json::Value;
+use stages::time::{Span, Time};
 use std::process::Output;
+use std::time::UNIX_EPOCH;
 
 fn rule(threshold: &str) -> String {
     format!("metric: web_ms\nthreshold: {threshold}\nwindow: 5m\n")
@@ -162,5 +164,41 @@ async fn status_and_doctor_say_how_it_is() {
     let bad: Vec<&Value> = findings.iter().filter(|finding| finding["good"] == false).collect();
     assert_eq!(bad.len(), 1, "{findings:#?}");
     assert_eq!(bad[0]["check"], "listen");
+    assert!(lab.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backtest_from_rollups_ends_where_it_was_asked_to() {
+    let rule = format!("{}absent: 30s\n", rule("1000"));
+    let site = Site::new(&rule).await;
+    let lab = site.lab().await;
+    // A whole minute of samples that came when they are stamped for, two to three minutes ago.
+    let now = UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let last = Time::from_millis(now / 60 * 60_000).minus(Span::from_secs(120));
+    let sample = |at: i64| {
+        let second = last.as_millis() / 1_000 - at;
+        format!(r#"{{"name":"web_ms","val":110,"ts":{second}}}"#)
+    };
+    post(&lab.url(), &(1..=60).rev().map(sample).collect::<Vec<_>>().join("\n")).await;
+    lab.until(caught_up).await;
+    let rule = site.path("alerts/web.yml").display().to_string();
+    let backtest = async |to: i64| {
+        let (from, to) = (last.minus(Span::from_secs(60)), last.plus(Span::from_secs(to)));
+        let (from, to) = (from.to_string(), to.to_string());
+        let args = ["backtest", &rule, "--from-rollups", "--from", &from, "--to", &to];
+        loop {
+            let output = site.run(&[&args[..], &["--format", "json"]].concat()).await;
+            if output.status.success() {
+                let said = json(&output);
+                let incidents = said["variants"][0]["incidents"].as_array().unwrap().len();
+                return (said["samples"].as_u64().unwrap(), incidents);
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, backtest(0)).await.expect("rollups are kept");
+    assert_eq!(asked, (60, 0), "what came after is not asked for");
+    assert_eq!(backtest(60).await, (60, 1), "a minute without samples is");
+    assert_eq!(backtest(-30).await, (30, 0), "half of the pane");
     assert!(lab.stop().await.success());
 }

@@ -93,10 +93,17 @@ impl Rolled {
         let mut samples = Samples::default();
         for metric in found.into_values() {
             for (tier, key, kind, pane) in metric.panes {
-                for (time, value) in values::samples(pane, kind, tier.width()) {
+                let all = values::samples(pane, kind, tier.width()).into_iter();
+                // The last pane may reach beyond what was asked for.
+                for (time, value) in all.take_while(|(time, _)| *time < to) {
                     samples.put((time, value), &key, kind).map_err(TrialError::TooMany)?;
                 }
             }
+        }
+        if samples.is_empty() {
+            return Err(TrialError::NoRollups(format!(
+                "less than a pane is kept from {from} to {to}"
+            )));
         }
         samples.sort();
         Ok((samples, Approximate { pane: widest.width(), lost }))
