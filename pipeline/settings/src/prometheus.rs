@@ -13,7 +13,7 @@ use crate::rule;
 use crate::yaml::{self, Node, Value};
 use expression::Condition;
 use serde_json::Value as Json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -80,13 +80,15 @@ pub(crate) fn import(
     let node = files::read(&layout, path, &report);
     let groups = node.as_ref().and_then(|node| Fields::open(node, &report)?.node("groups"));
     let mut import = Import::default();
-    for rule in rules_of(groups, &report) {
-        match one(rule, group_by, names) {
-            Ok(converted) => {
-                import.text.push_str(&converted.text);
-                import.rules.push(converted);
+    for (group, rules) in &groups_of(groups, &report) {
+        for rule in *rules {
+            match one(rule, (group, group_by), names) {
+                Ok(converted) => {
+                    import.text.push_str(&converted.text);
+                    import.rules.push(converted);
+                }
+                Err(refused) => import.refused.push(refused),
             }
-            Err(refused) => import.refused.push(refused),
         }
     }
     if import.rules.is_empty() && import.refused.is_empty() && report.errors() == 0 {
@@ -107,20 +109,32 @@ const HEADER: &str = "# Converted from Prometheus. Two things differ on purpose:
     # no_data: ok says so), and series are judged together unless group_by tells them apart. Nobody is told yet: add\n\
     # notify: to each rule, or to a _defaults.yml.\nschema: 1\nrules:\n";
 
-/// The rules of all groups.
-fn rules_of<'a>(groups: Option<&'a Node>, report: &'a Report) -> Vec<&'a Node> {
+/// What a group says for all of its rules.
+struct Group {
+    labels: BTreeMap<String, String>,
+    /// Fields that no rule of ours has.
+    left_out: Vec<&'static str>,
+}
+
+/// The groups with their rules.
+fn groups_of<'a>(groups: Option<&'a Node>, report: &'a Report) -> Vec<(Group, &'a [Node])> {
     let groups = match groups.map(|node| &node.value) {
         Some(Value::List(items)) => items.as_slice(),
         _ => &[],
     };
     let groups = groups.iter().filter_map(|group| Fields::open(group, report));
-    groups.flat_map(|group| group.nodes("rules")).collect()
+    let group = |fields: Fields<'a>| {
+        let labels = fields.text_map("labels", |_, _, _| {});
+        let left_out = ["limit", "query_offset"].into_iter().filter(|it| fields.has(it)).collect();
+        (Group { labels, left_out }, fields.nodes("rules"))
+    };
+    groups.map(group).collect()
 }
 
 /// One rule. What is wrong with it costs no other rule of the file, so it has a report of its own.
 fn one(
     node: &Node,
-    group_by: GroupBy<'_>,
+    (group, group_by): (&Group, GroupBy<'_>),
     names: &mut BTreeSet<String>,
 ) -> Result<Converted, Refused> {
     let report = Report::default();
@@ -138,7 +152,8 @@ fn one(
             }
             false => {
                 let unique = unique(&text, names);
-                convert(&fields, (&text, &unique), group_by).and_then(checked)
+                let names = (text.as_str(), unique.as_str());
+                convert((group, &fields), names, group_by).and_then(checked)
             }
         };
         // Else a misspelt `for` would be lost without a word.
@@ -173,7 +188,7 @@ fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
 
 /// A rule, its text as an item of a list.
 fn convert(
-    fields: &Fields<'_>,
+    (group, fields): (&Group, &Fields<'_>),
     (alert, name): (&str, &str),
     group_by: GroupBy<'_>,
 ) -> Result<Converted, String> {
@@ -181,7 +196,7 @@ fn convert(
     let mut condition = expression::read(&said.text)?;
     let groups = grouped(&mut condition, group_by)?;
     let mut left_out = BTreeSet::new();
-    let (labels, severity) = labels(fields, &mut condition, &mut left_out);
+    let (labels, severity) = labels((group, fields), &mut condition, &mut left_out);
     let mut labels = beside(&groups, labels, &mut condition, &mut left_out);
     if name != alert {
         labels.retain(|(label, _)| label != "alertname");
@@ -285,12 +300,17 @@ fn span(length: Duration) -> String {
 
 /// Labels but the severity, and that.
 fn labels(
-    fields: &Fields<'_>,
+    (group, fields): (&Group, &Fields<'_>),
     condition: &mut Condition,
     left_out: &mut BTreeSet<String>,
 ) -> (Vec<(String, String)>, Option<String>) {
     let (mut labels, mut severity) = (Vec::new(), None);
-    for (name, value) in fields.text_map("labels", |_, _, _| {}) {
+    for field in &group.left_out {
+        condition.notes.push(format!("{field} of its group is left out"));
+    }
+    let mut all = group.labels.clone();
+    all.extend(fields.text_map("labels", |_, _, _| {}));
+    for (name, value) in all {
         if value.contains("{{") {
             condition.notes.push(format!("label {name} is a template and left out"));
             left_out.insert(name);
