@@ -37,6 +37,11 @@ impl<'a> Defaults<'a> {
         Self { layout, report, folders: BTreeMap::new() }
     }
 
+    /// Reads the defaults of a folder, whether or not a rule is in it.
+    pub fn read_of(&mut self, folder: &Path) {
+        self.of(folder);
+    }
+
     /// Lays the defaults of `folder` under every rule of a file in it.
     pub fn under(&mut self, folder: &Path, mut file: Node) -> Node {
         let defaults = self.of(folder);

@@ -65,7 +65,7 @@ pub(crate) fn read(layout: &Layout, path: &Path, report: &Report) -> Option<Node
     }
 }
 
-/// All rule files below `layout.alerts`, sorted by path.
+/// All rule files below `layout.alerts`, and the defaults of the folders, sorted by path.
 pub(crate) fn rule_files(layout: &Layout, report: &Report) -> Vec<PathBuf> {
     let mut found = Vec::new();
     collect(layout, (&layout.alerts, DEPTH_MAX), Wanted::Rules, report, &mut found);
@@ -118,6 +118,16 @@ fn collect(
     }
     for path in entries(layout, folder, report) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if wanted == Wanted::Rules && name.starts_with("_default") {
+            if name == crate::defaults::FILE {
+                found.push(path);
+            } else {
+                let message = "files beginning with _ are not read, but for _defaults.yml";
+                let remedy = "rename it to _defaults.yml";
+                report.warning(&layout.place(&path), Kind::NotRead, message, remedy);
+            }
+            continue;
+        }
         if name.starts_with(['_', '.']) {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Reads all files, checks what refers to what, and says everything that is wrong at once.
 
 use crate::calendars;
-use crate::defaults::Defaults;
+use crate::defaults::{self, Defaults};
 use crate::endpoint::Endpoints;
 use crate::environment;
 use crate::fields::{Said, short};
@@ -208,16 +208,23 @@ fn read_rules(layout: &Layout, report: &Report) -> Vec<PlacedRule> {
     paths.iter().flat_map(|path| read_file(layout, path, &mut defaults, report)).collect()
 }
 
-/// The rules of a file; one that lies elsewhere has the defaults of the rules' folder.
+/// The rules of a file; one that lies elsewhere has the defaults of the rules' folder. Defaults of a folder are read, and
+/// are no rules.
 fn read_file(
     layout: &Layout,
     path: &Path,
     defaults: &mut Defaults<'_>,
     report: &Report,
 ) -> Vec<PlacedRule> {
-    let Some(node) = files::read(layout, path, report) else { return Vec::new() };
     let folder = path.parent().filter(|folder| folder.starts_with(&layout.alerts));
-    let node = defaults.under(folder.unwrap_or(&layout.alerts), node);
+    let folder = folder.unwrap_or(&layout.alerts);
+    if path.file_name().is_some_and(|name| name == defaults::FILE) {
+        // Nothing in it goes unsaid because its folder holds no rule.
+        defaults.read_of(folder);
+        return Vec::new();
+    }
+    let Some(node) = files::read(layout, path, report) else { return Vec::new() };
+    let node = defaults.under(folder, node);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     rule::read(&node, &stem, report)
 }

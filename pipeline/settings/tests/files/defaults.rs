@@ -94,10 +94,10 @@ fn what_is_wrong_with_defaults_is_said_of_their_file_once() {
 #[test]
 fn defaults_nobody_uses_yet_are_checked_too() {
     let folder = Folder::new().with("alerts/new/_defaults.yml", "severity: very bad\n");
-    // Read with the first rule of the folder or below; a folder without rules means nothing.
-    assert!(folder.load().is_ok());
+    let expected = [("alerts/new/_defaults.yml:1:11".to_owned(), Kind::BadName)];
+    assert_eq!(folder.refused(), expected, "with no rule in the folder");
     let folder = folder.with("alerts/new/a.yml", format!("{GOOD_RULE}severity: warning\n"));
-    assert_eq!(folder.refused(), [("alerts/new/_defaults.yml:1:11".to_owned(), Kind::BadName)]);
+    assert_eq!(folder.refused(), expected);
     let partial = "stat: above\nrecover: 5000\ncompare: \"<\"\nguards: {approve: required}\n";
     let folder = Folder::new().with("alerts/new/_defaults.yml", partial).with(
         "alerts/new/a.yml",

@@ -194,12 +194,13 @@ fn tests_and_hidden_files_are_not_rules() {
             "alerts/deep/er/more.yml",
             "rules:\n  - {name: one, metric: m, threshold: 1, window: 1m}\n",
         )
-        .with("alerts/other.yaml", "nonsense");
+        .with("alerts/other.yaml", "nonsense")
+        .with("alerts/deep/_default.yml", "severity: warning\n");
     let loaded = folder.load().expect("loads");
     let names: Vec<&str> = loaded.settings.rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["good", "one"]);
     let kinds: Vec<Kind> = loaded.warnings.iter().map(|warning| warning.kind).collect();
-    assert_eq!(kinds, [Kind::NoRunbook, Kind::NoReceiver, Kind::NotRead]);
+    assert_eq!(kinds, [Kind::NotRead, Kind::NoRunbook, Kind::NoReceiver, Kind::NotRead]);
     assert!(loaded.warnings.iter().all(|warning| warning.severity == Severity::Warning));
 }
 
