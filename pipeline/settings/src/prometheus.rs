@@ -5,18 +5,20 @@
 //! unless `group_by` tells them apart.
 
 mod expression;
+mod texts;
 
 use crate::fields::{Fields, Said};
 use crate::files::{self, Layout};
-use crate::problem::{Place, Problems, Report};
+use crate::problem::{Kind, Place, Problems, Report};
 use crate::rule;
 use crate::yaml::{self, Node, Value};
 use expression::Condition;
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
+use texts::{Group, annotations, beside, labels};
 
 /// What came of a file.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +80,10 @@ pub(crate) fn import(
     let layout = Layout::at(path.parent().unwrap_or(Path::new(".")));
     let report = Report::default();
     let node = files::read(&layout, path, &report);
+    if !path.exists() {
+        let remedy = "name a file of Prometheus with alerting rules";
+        report.error(&layout.place(path), Kind::Unreadable, "is not there", remedy);
+    }
     let groups = node.as_ref().and_then(|node| Fields::open(node, &report)?.node("groups"));
     let mut import = Import::default();
     for (group, rules) in &groups_of(groups, &report) {
@@ -93,7 +99,7 @@ pub(crate) fn import(
     }
     if import.rules.is_empty() && import.refused.is_empty() && report.errors() == 0 {
         let (place, remedy) = (layout.place(path), "name a file with groups: and rules: in it");
-        report.error(&place, crate::Kind::Empty, "it holds no rules of Prometheus", remedy);
+        report.error(&place, Kind::Empty, "it holds no rules of Prometheus", remedy);
     }
     let problems = report.finish();
     if problems.errors() > 0 {
@@ -108,13 +114,6 @@ pub(crate) fn import(
 const HEADER: &str = "# Converted from Prometheus. Two things differ on purpose: missing data keeps an alert as it is (there it resolves;\n\
     # no_data: ok says so), and series are judged together unless group_by tells them apart. Nobody is told yet: add\n\
     # notify: to each rule, or to a _defaults.yml.\nschema: 1\nrules:\n";
-
-/// What a group says for all of its rules.
-struct Group {
-    labels: BTreeMap<String, String>,
-    /// Fields that no rule of ours has.
-    left_out: Vec<&'static str>,
-}
 
 /// The groups with their rules.
 fn groups_of<'a>(groups: Option<&'a Node>, report: &'a Report) -> Vec<(Group, &'a [Node])> {
@@ -296,93 +295,6 @@ fn span(length: Duration) -> String {
         i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 1_000_000),
     )
     .to_string()
-}
-
-/// Labels but the severity, and that.
-fn labels(
-    (group, fields): (&Group, &Fields<'_>),
-    condition: &mut Condition,
-    left_out: &mut BTreeSet<String>,
-) -> (Vec<(String, String)>, Option<String>) {
-    let (mut labels, mut severity) = (Vec::new(), None);
-    for field in &group.left_out {
-        condition.notes.push(format!("{field} of its group is left out"));
-    }
-    let mut all = group.labels.clone();
-    all.extend(fields.text_map("labels", |_, _, _| {}));
-    for (name, value) in all {
-        if value.contains("{{") {
-            condition.notes.push(format!("label {name} is a template and left out"));
-            left_out.insert(name);
-        } else if name == "severity" && crate::is_plain_name(&value) {
-            severity = Some(value);
-        } else {
-            labels.push((name, value));
-        }
-    }
-    (labels, severity)
-}
-
-/// The rule's labels beside those that tell its alerts apart, and what is absent has besides.
-fn beside(
-    groups: &[String],
-    mut labels: Vec<(String, String)>,
-    condition: &mut Condition,
-    left_out: &mut BTreeSet<String>,
-) -> Vec<(String, String)> {
-    for label in labels.iter().map(|(label, _)| label).filter(|label| groups.contains(label)) {
-        let note = format!("label {label} is the series' own; there the rule's wins over it");
-        condition.notes.push(note);
-        left_out.insert(label.clone());
-    }
-    labels.retain(|(label, _)| !groups.contains(label));
-    for (label, value) in std::mem::take(&mut condition.labels) {
-        if label != "severity" && !labels.iter().any(|(known, _)| *known == label) {
-            labels.push((label, value));
-        }
-    }
-    labels
-}
-
-/// Annotations, their templates in our words; one that says more than a value or a known label is left out.
-fn annotations(
-    fields: &Fields<'_>,
-    known: &BTreeSet<&str>,
-    (notes, left_out): (&mut Vec<String>, &mut BTreeSet<String>),
-) -> Vec<(String, String)> {
-    let mut texts = Vec::new();
-    for (name, text) in fields.text_map("annotations", |_, _, _| {}) {
-        match translated(&text, known) {
-            Some(text) => texts.push((name, text)),
-            None => {
-                notes.push(format!(
-                    "annotation {name} says more than can be filled in, and is left out"
-                ));
-                left_out.insert(name);
-            }
-        }
-    }
-    texts
-}
-
-fn translated(text: &str, known: &BTreeSet<&str>) -> Option<String> {
-    let (mut rest, mut said) = (text, String::new());
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (inside, behind) = after.split_once("}}")?;
-        let inside = inside.trim().trim_matches('-').trim();
-        let head = inside.split('|').next().unwrap_or_default().trim();
-        let label = head.strip_prefix("$labels.").or_else(|| head.strip_prefix(".Labels."));
-        let place = match (head, label) {
-            ("$value" | ".Value", _) => "{{ value | plain }}".to_owned(),
-            (_, Some(label)) if known.contains(label) => format!("{{{{ labels.{label} }}}}"),
-            _ => return None,
-        };
-        said.push_str(before);
-        said.push_str(&place);
-        rest = behind;
-    }
-    said.push_str(rest);
-    Some(said)
 }
 
 /// The text, once the reader of rule files has found nothing wrong with it.

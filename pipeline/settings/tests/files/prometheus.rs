@@ -126,5 +126,9 @@ fn a_file_of_something_else_is_refused() {
     let folder = Folder::new();
     let path = folder.path().join("alerts/good.yml");
     assert!(import_prometheus(&path, None).is_err());
-    assert!(import_prometheus(&folder.path().join("none.yml"), None).is_err());
+    let missing = import_prometheus(&folder.path().join("none.yml"), None).expect_err("no file");
+    assert_eq!(
+        missing.to_string().trim(),
+        "none.yml: is not there: name a file of Prometheus with alerting rules"
+    );
 }
