@@ -40,7 +40,7 @@ fn an_edit_does_what_the_pages_say_and_nothing_else() {
     all_reached(&compared, &wanted);
 }
 
-fn kind(row: &Row) -> String {
+pub fn kind(row: &Row) -> String {
     format!("{:?} -> {:?} by {:?}", row.from, row.to, row.cause)
 }
 
@@ -110,7 +110,8 @@ fn edit(dice: &mut Dice, rules: &mut Vec<Rule>, (revision, profile): (u64, Profi
     }
 }
 
-fn edit_rule(dice: &mut Dice, rule: &mut Rule, profile: Profile) {
+/// Something else about a rule that stays.
+pub fn edit_rule(dice: &mut Dice, rule: &mut Rule, profile: Profile) {
     let other = random_rule(dice, &rule.name, profile);
     let tenths = |dice: &mut Dice| Span::from_millis(dice.roll(40) as i64 * 100);
     let plain = rule.grades.is_empty();

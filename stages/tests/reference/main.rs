@@ -18,11 +18,11 @@ mod logs;
 mod model;
 #[path = "../shard_script/mod.rs"]
 mod shard_script;
+mod shared;
 
-use logs::{Profile, log_of, random_log, random_rule};
+use logs::{Profile, random_log};
 use model::{Model, Row};
-use shard_script::{Bench, Dice, START};
-use stages::settings::{Rule, Stat};
+use shard_script::{Bench, START};
 use stages::wire::ShardEvent;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -73,40 +73,6 @@ fn every_transition_is_what_the_raw_samples_say() {
         "Severity",
     ];
     all_reached(&compared, &causes);
-}
-
-/// The same where many rules look through one view: those that are calm are passed over, and nobody may notice.
-#[test]
-fn many_rules_of_one_view_say_what_the_raw_samples_say_of_each() {
-    let mut rows_compared = 0;
-    for seed in seeds(2 * SEEDS) {
-        for profile in [Profile::Plain, Profile::Extreme, Profile::Resets] {
-            let (_, bench) = log_of(seed, profile, alike);
-            let mut model = Model::new(START);
-            bench.steps.iter().for_each(|step| model.step(step));
-            all_same(&rows(&bench), &model.rows, |of| format!("seed {seed} {profile:?} {of:?}"));
-            rows_compared += model.rows.values().map(Vec::len).sum::<usize>();
-        }
-    }
-    assert!(rows_compared > 5_000, "only {rows_compared} rows");
-}
-
-/// A dozen rules that share their windows and differ in all else. One alert each: when a silent group is looked at depends
-/// on all rules of its view, so of groups the model would have to know them all.
-fn alike(dice: &mut Dice, profile: Profile) -> Vec<Rule> {
-    let first = random_rule(dice, "rule-00", profile);
-    let mut rules = vec![first.clone()];
-    while rules.len() < 12 {
-        let rule = random_rule(dice, &format!("rule-{:02}", rules.len()), profile);
-        let shares = matches!(rule.stat, Stat::Above | Stat::Below);
-        if rule.stat == first.stat {
-            let threshold = if shares { first.threshold } else { rule.threshold };
-            let matchers = first.matchers.clone();
-            rules.push(Rule { matchers, window: first.window, threshold, ..rule });
-        }
-    }
-    rules.iter_mut().for_each(|rule| rule.group_by.clear());
-    rules
 }
 
 /// What was said, by rule and group.

@@ -80,14 +80,16 @@ impl Group {
     /// Whether a clock runs out at `now`. Siblings that come and go are no reason to look at a silent group.
     pub fn is_due(&self, rule: &Rule, now: Time) -> bool {
         let silent = now.0 - self.silent_since().0;
-        // Only among siblings there is something to see later on.
-        let again = !rule.group_by.is_empty() && silent > 0 && silent % rule.window.0 == 0;
+        // Only among siblings there is something to see later on, where absence is not what is looked for.
+        let among = !rule.group_by.is_empty() && rule.absent.is_none();
+        let again = among && silent > 0 && silent % rule.window.0 == 0;
         let looks = self.inside.0 == 0 && (again || silent == rule.window.0);
         let missing = self.alert.first.data == DataFlag::MissingSeries;
         (looks && !(missing && silent > rule.window.0 * 2))
             || self.last.is_some_and(|last| last.plus(rule.fresh_for) == now)
             || (self.alert.first.is_kept()
                 && rule.no_data == NoData::Keep
+                && rule.absent.is_none()
                 && silent == rule.keep_max.0)
             || rule.absent.is_some_and(|absent| silent == absent.0)
             || self.alert.is_due(rule, now)
