@@ -15,11 +15,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Groups = BTreeMap<String, Group>;
 
+/// What decides which samples a rule sees, and what it keeps of them.
+type Sees = (Vec<Matcher>, BTreeSet<String>, Stat, Span);
+
+/// By metric, the rules that look through each of its windows, in the order of their names.
+type Windows = BTreeMap<String, Vec<Vec<(String, Sees)>>>;
+
 impl Model {
     /// Puts settings in force.
     pub(super) fn edit(&mut self, settings: &Settings, now: Time) {
         self.revision += 1;
-        self.look_at_neighbours(settings);
+        let windows = self.windows();
         let mut old = std::mem::take(&mut self.rules);
         for rule in &settings.rules {
             let rule = Rule::clone(rule);
@@ -41,6 +47,7 @@ impl Model {
             self.end(gone, Cause::RuleRemoved, now);
         }
         self.find_alike();
+        self.look_at_neighbours(&windows);
     }
 
     fn find_alike(&mut self) {
@@ -58,19 +65,29 @@ impl Model {
         }
     }
 
-    /// Where windows of a metric come or go, all its groups are looked at once, those of other rules too. That shows in
-    /// nothing but this: among siblings that report again, a silent group is seen to be missing then already.
-    fn look_at_neighbours(&mut self, settings: &Settings) {
-        let of = |metric: &str, rules: &[Rule]| -> Vec<_> {
-            let rules = rules.iter().filter(|rule| rule.metric == metric);
-            rules.map(|rule| (rule.name.clone(), sees(rule))).collect()
-        };
-        let old: Vec<Rule> = self.rules.values().cloned().collect();
-        let new: Vec<Rule> = settings.rules.iter().map(|rule| Rule::clone(rule)).collect();
+    /// Where windows of a metric come or go, or rules that shared one part or meet, all its groups are looked at once, those
+    /// of other rules too. That shows in nothing but this: among siblings that report again, a silent group is seen to be
+    /// missing then already.
+    fn look_at_neighbours(&mut self, before: &Windows) {
+        let after = self.windows();
         for ((name, _), group) in &mut self.groups {
             let metric = &self.rules[name].metric;
-            group.touched |= of(metric, &old) != of(metric, &new);
+            group.touched |= before.get(metric) != after.get(metric);
         }
+    }
+
+    /// The windows of each metric, and which rules look through them together.
+    fn windows(&self) -> Windows {
+        let mut windows: BTreeMap<usize, Vec<(String, Sees)>> = BTreeMap::new();
+        for (name, rule) in &self.rules {
+            windows.entry(self.alike[name]).or_default().push((name.clone(), sees(rule)));
+        }
+        let mut of_metrics = Windows::new();
+        for rules in windows.into_values() {
+            let metric = &self.rules[&rules[0].0].metric;
+            of_metrics.entry(metric.clone()).or_default().push(rules);
+        }
+        of_metrics
     }
 
     /// Labels of a rule that are there without any sample of them to come.
@@ -163,8 +180,7 @@ impl Model {
     }
 }
 
-/// What decides which samples a rule sees, and what it keeps of them.
-fn sees(rule: &Rule) -> (Vec<Matcher>, BTreeSet<String>, Stat, Span) {
+fn sees(rule: &Rule) -> Sees {
     (rule.matchers.clone(), rule.group_by.iter().cloned().collect(), rule.stat, rule.window)
 }
 

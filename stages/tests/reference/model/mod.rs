@@ -136,7 +136,7 @@ impl Model {
             self.evaluate(Time(at), true);
             at += TENTH;
         }
-        // What is due when an edit comes is judged by the rules of the edit.
+        // What is due when an edit comes is judged by the rules of the edit, together with those it shares windows with then.
         let mut due =
             if step.began > self.now { self.asked(step.began, true) } else { BTreeSet::new() };
         for entry in step.entries.iter().filter(|entry| entry.kind == EntryKind::Settings) {
@@ -220,7 +220,7 @@ impl Model {
                 asked.insert(of.clone());
             }
         }
-        self.together(asked)
+        asked
     }
 
     /// Rules that see the same of a label set are looked at together. That shows where what is seen has changed and
