@@ -101,12 +101,12 @@ impl Sums {
 const POW_MINUS_64: f64 = 1.0 / (1_u128 << 64) as f64;
 
 #[inline]
-fn split(units: i128) -> [u64; 2] {
+pub(crate) fn split(units: i128) -> [u64; 2] {
     [units as u64, (units >> 64) as u64]
 }
 
 #[inline]
-fn join([low, high]: [u64; 2]) -> i128 {
+pub(crate) fn join([low, high]: [u64; 2]) -> i128 {
     i128::from(high as i64) << 64 | i128::from(low)
 }
 

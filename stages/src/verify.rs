@@ -7,6 +7,7 @@
 use crate::batch::Kind;
 use crate::judge::{Judgement, Sight, Verdict as Judged, judge};
 use crate::level::Level;
+use crate::run::Sums;
 use crate::settings::{NoData, Rule};
 use crate::time::{Span, Time};
 use crate::window::{Placement, Reading, Window, WindowSpec};
@@ -88,7 +89,7 @@ impl Watch {
     pub fn add(&mut self, series: u32, time: Time, value: f64, kind: Kind, at: Time) {
         match self.window.add(series, time, value, kind, at) {
             Placement::Counted | Placement::Waiting => {
-                self.level.add(time.min(at), value, 1);
+                self.level.add(time.min(at), &Sums::of(value));
                 self.last = Some(at);
             }
             Placement::Late | Placement::TooEarly | Placement::Dropped => {}

@@ -202,7 +202,7 @@ impl Shard {
                 Placement::Late | Placement::TooEarly | Placement::Dropped => continue,
             }
             placed = true;
-            group.level.add(shown, run.sums.sum(), run.sums.count);
+            group.level.add(shown, &run.sums);
             group.last = group.last.max(Some(at));
             if !group.dirty {
                 group.dirty = true;

@@ -94,7 +94,6 @@ fn rows(bench: &Bench) -> Rows {
             severity: it.severity.clone(),
             shadow: it.shadow,
             evidence: it.evidence.clone(),
-            slack: 0.0,
         });
     }
     rows

@@ -17,8 +17,6 @@ pub struct Seen {
     /// No data for longer than a firing alert may be kept.
     pub overdue: bool,
     pub evidence: Evidence,
-    /// As of a row.
-    pub slack: f64,
     /// What was found out elsewhere, of a rule over several metrics.
     pub said: Option<Option<Said>>,
 }
@@ -276,7 +274,6 @@ impl Alert {
             severity: String::new(),
             shadow: false,
             evidence: seen.evidence.clone(),
-            slack: seen.slack,
         });
     }
 }

@@ -121,7 +121,7 @@ impl Group {
             (true, false) => DataFlag::Stale,
         };
         let kept = gone && !missing && rule.no_data == NoData::Keep && rule.absent.is_none();
-        let (level, slack) = numbers::level(&self.samples);
+        let level = numbers::level(&self.samples);
         Seen {
             now,
             data,
@@ -130,7 +130,6 @@ impl Group {
             reported: self.last.is_some(),
             overdue: kept && now.0 - silent.0 >= rule.keep_max.0,
             evidence: Evidence { level, ..self.evidence(rule, &window, now) },
-            slack,
             said: None,
         }
     }

@@ -314,7 +314,6 @@ impl Watching {
             reported: last.is_some(),
             overdue: kept && silent >= rule.keep_max.0,
             evidence: evidence.clone(),
-            slack: 0.0,
             said: None,
         };
         let said = super::alert::verdict(rule, &seen);
@@ -407,7 +406,6 @@ fn join(lists: &[Vec<Watching>], words: &[Vec<Word>], now: Time) -> Seen {
         reported: true,
         overdue: word.overdue,
         evidence,
-        slack: 0.0,
         said: Some(word.said),
     }
 }

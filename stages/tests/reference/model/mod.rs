@@ -33,12 +33,10 @@ pub struct Row {
     pub severity: String,
     pub shadow: bool,
     pub evidence: Evidence,
-    /// How far its level may lie off the exact one: it is added up in plain floats, in an order of its own.
-    pub slack: f64,
 }
 
 impl Row {
-    /// Whether both say the same; roots, slopes and levels up to rounding, percentiles up to their bucket.
+    /// Whether both say the same; roots and slopes up to rounding, percentiles up to their bucket.
     pub fn agrees(&self, other: &Self) -> bool {
         let (one, two) = (&self.evidence, &other.evidence);
         let near = |one: Option<f64>, two: Option<f64>, within: f64| match (one, two) {
@@ -60,11 +58,7 @@ impl Row {
             && (self.data, self.flapping, self.open) == (other.data, other.flapping, other.open)
             && (&self.severity, self.shadow) == (&other.severity, other.shadow)
             && near(one.value, two.value, if bucketed { 2e-3 } else { 1e-9 })
-            && (near(one.level, two.level, 1e-9)
-                || one
-                    .level
-                    .zip(two.level)
-                    .is_some_and(|(one, two)| (one - two).abs() <= self.slack.max(other.slack)))
+            && one.level == two.level
             && (one.threshold, one.count, one.mean) == (two.threshold, two.count, two.mean)
             && (one.min, one.max, one.series) == (two.min, two.max, two.series)
             && (one.window_start, one.window_end) == (two.window_start, two.window_end)

@@ -106,12 +106,11 @@ fn rate(window: &[&Kept]) -> Option<f64> {
     series.into_iter().filter_map(slope).reduce(|one, other| one + other)
 }
 
-/// Mean of the newest ten seconds with data, and how far plain floats may be off; what comes from ahead counts when it came.
-pub fn level(samples: &[Kept]) -> (Option<f64>, f64) {
+/// Mean of the newest ten seconds with data; what comes from ahead counts when it came.
+pub fn level(samples: &[Kept]) -> Option<f64> {
     let second = |kept: &Kept| kept.time.min(kept.arrived).0.div_euclid(1_000_000_000);
-    let Some(newest) = samples.iter().map(second).max() else { return (None, 0.0) };
+    let newest = samples.iter().map(second).max()?;
     let newest = samples.iter().filter(|kept| second(kept) > newest - 10);
     let values: Vec<f64> = newest.map(|kept| kept.value).collect();
-    let sizes: f64 = values.iter().map(|value| value.abs()).sum();
-    (Some(sum(&values) / values.len() as f64), sizes * f64::EPSILON)
+    Some(sum(&values) / values.len() as f64)
 }
