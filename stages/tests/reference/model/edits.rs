@@ -16,14 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 type Groups = BTreeMap<String, Group>;
 
 /// What decides which samples a rule sees, and what it keeps of them.
-type Sees = (Vec<Matcher>, BTreeSet<String>, Stat, Span);
+pub type Sees = (Vec<Matcher>, BTreeSet<String>, Stat, Span);
+
+/// What decides which samples lie in the panes of a window: its metric, what is seen of it, and since when.
+pub type Panes = (String, Sees, (u64, Option<Time>));
 
 /// By metric, the rules that look through each of its windows, in the order of their names.
 type Windows = BTreeMap<String, Vec<Vec<(String, Sees)>>>;
 
 impl Model {
-    /// Puts settings in force.
-    pub(super) fn edit(&mut self, settings: &Settings, now: Time) {
+    /// Puts settings in force. Answers windows that are parts of others by that, and those.
+    pub(super) fn edit(&mut self, settings: &Settings, now: Time) -> Vec<(usize, usize)> {
         self.revision += 1;
         let windows = self.windows();
         let mut old = std::mem::take(&mut self.rules);
@@ -46,23 +49,46 @@ impl Model {
         for gone in old.values() {
             self.end(gone, Cause::RuleRemoved, now);
         }
-        self.find_alike();
+        let parted = self.find_alike();
         self.look_at_neighbours(&windows);
+        parted
     }
 
-    fn find_alike(&mut self) {
-        let mut kinds = Vec::new();
-        self.alike.clear();
+    /// Finds who looks through which window by now. A window goes on as long as somebody looks through it. Rules that counted
+    /// shares by one threshold and part take a window that is left, or else what they saw with them. Answers those windows, and
+    /// what they were until now.
+    fn find_alike(&mut self) -> Vec<(usize, usize)> {
+        let mut kinds: Vec<(Panes, Option<f64>)> = Vec::new();
+        let mut looks: Vec<Vec<String>> = Vec::new();
         for (name, rule) in &self.rules {
             let counted = matches!(rule.stat, Stat::Above | Stat::Below).then_some(rule.threshold);
             let since = (self.since[name], self.begun.get(name).copied());
-            let kind = (rule.metric.clone(), sees(rule), counted, since);
+            let kind = ((rule.metric.clone(), sees(rule), since), counted);
             let at = kinds.iter().position(|known| *known == kind).unwrap_or_else(|| {
                 kinds.push(kind);
+                looks.push(Vec::new());
                 kinds.len() - 1
             });
-            self.alike.insert(name.clone(), at);
+            looks[at].push(name.clone());
         }
+        let (mut left, mut parted) = (std::mem::take(&mut self.laid), Vec::new());
+        let (mut went_on, made): (Vec<(Panes, usize)>, _) = (Vec::new(), self.made);
+        self.alike.clear();
+        for ((panes, _), names) in kinds.into_iter().zip(looks) {
+            let same = |(other, _): &(Panes, usize)| *other == panes;
+            let window = if let Some(at) = left.iter().position(same) {
+                left.remove(at).1
+            } else {
+                self.made += 1;
+                let of = went_on.iter().find(|it| same(it) && it.1 <= made);
+                parted.extend(of.map(|(_, of)| (self.made, *of)));
+                self.made
+            };
+            went_on.push((panes, window));
+            self.alike.extend(names.into_iter().map(|name| (name, window)));
+        }
+        self.laid = went_on;
+        parted
     }
 
     /// Where windows of a metric come or go, or rules that shared one part or meet, all its groups are looked at once, those

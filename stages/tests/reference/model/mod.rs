@@ -106,8 +106,11 @@ pub struct Model {
     /// The revision with which they did, or came.
     since: BTreeMap<String, u64>,
     revision: u64,
-    /// Rules that see the same since the same revision have one number.
+    /// The window each rule looks through: those that see the same since the same revision share one.
     alike: BTreeMap<String, usize>,
+    /// Those windows in the order of the first rules that look through them, and how many there ever were.
+    laid: Vec<(edits::Panes, usize)>,
+    made: usize,
     /// By rule and labels.
     groups: BTreeMap<(String, String), Group>,
     /// Series by metric, and their labels.
@@ -130,15 +133,23 @@ impl Model {
             self.evaluate(Time(at), true);
             at += TENTH;
         }
-        // What is due when an edit comes is judged by the rules of the edit, together with those it shares windows with then.
-        let mut due =
+        // Windows that are due when an edit comes are judged by the rules of the edit that look through them.
+        let asked =
             if step.began > self.now { self.asked(step.began, true) } else { BTreeSet::new() };
+        let mut due: BTreeSet<(usize, String)> =
+            asked.into_iter().map(|(name, text)| (self.alike[&name], text)).collect();
         for entry in step.entries.iter().filter(|entry| entry.kind == EntryKind::Settings) {
-            self.edit(&serde_json::from_slice(&entry.payload).unwrap(), step.began);
+            let settings = serde_json::from_slice(&entry.payload).unwrap();
+            for (part, of) in self.edit(&settings, step.began) {
+                let texts: Vec<_> = due.iter().filter(|it| it.0 == of).cloned().collect();
+                due.extend(texts.into_iter().map(|(_, text)| (part, text)));
+            }
         }
         // What begins anew with it is owed nothing yet.
-        due.retain(|of| self.groups.get(of).is_some_and(|group| group.armed < step.began));
-        let due = self.together(due);
+        let is_due = |((name, text), group): &(&(String, String), &Group)| {
+            group.armed < step.began && due.contains(&(self.alike[name], text.clone()))
+        };
+        let due = self.groups.iter().filter(is_due).map(|(of, _)| of.clone()).collect();
         self.judge(&due, step.began);
         for entry in &step.entries {
             if let EntryKind::Metric(_) = entry.kind {
