@@ -279,6 +279,12 @@ impl Cluster {
         self.desk.stage = Stage::Desk(Box::new(again));
     }
 
+    /// What the desk remembers.
+    pub fn desk_snapshot(&self) -> Vec<Bytes> {
+        let Stage::Desk(desk) = &self.desk.stage else { return Vec::new() };
+        desk.snapshot()
+    }
+
     fn outputs(&self) -> impl Iterator<Item = &Output> {
         self.shards.iter().chain([&self.desk]).flat_map(|log| log.said.iter().flatten())
     }

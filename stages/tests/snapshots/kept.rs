@@ -1,14 +1,25 @@
 //! How a snapshot is kept: `golden/snapshots/v<version>.json.zst`, its chunks in hex, then the steps of the log that
 //! followed, each with its entries and what was committed.
 
-use crate::story::Played;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use stages::log::{Entry, EntryKind, Step};
+use stages::log::{DeskKind, Entry, EntryKind, Step};
 use stages::output::{Output, Target};
 use stages::time::Time;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Kinds of entries that have no metric, and their words.
+const PLAIN: [(EntryKind, &str); 8] = [
+    (EntryKind::Settings, "settings"),
+    (EntryKind::Tick, "tick"),
+    (EntryKind::Verify, "verify"),
+    (EntryKind::Desk(DeskKind::Transition), "transition"),
+    (EntryKind::Desk(DeskKind::Outcome), "outcome"),
+    (EntryKind::Desk(DeskKind::Ack), "ack"),
+    (EntryKind::Desk(DeskKind::Silence), "silence"),
+    (EntryKind::Desk(DeskKind::Change), "change"),
+];
 
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/snapshots/{name}.json.zst"))
@@ -16,7 +27,9 @@ pub fn path(name: &str) -> PathBuf {
 
 pub fn read(name: &str) -> Value {
     let path = path(name);
-    let packed = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let packed = fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; OPS_BLESS=1 writes one of this version", path.display())
+    });
     serde_json::from_slice(&zstd::stream::decode_all(&packed[..]).unwrap()).unwrap()
 }
 
@@ -28,34 +41,46 @@ pub fn write(name: &str, kept: &Value) {
     }
 }
 
-/// What is kept of a log of a shard.
-pub fn of(played: &Played) -> Value {
-    let steps = played.bench.steps.iter().zip(&played.bench.outputs).skip(played.before);
-    let steps: Vec<Value> = steps.map(|(step, outputs)| of_step(step, outputs)).collect();
-    let chunks: Vec<String> = played.chunks.iter().map(|chunk| hex(chunk)).collect();
-    json!({ "version": stages::VERSION, "chunks": chunks, "steps": steps })
+/// A snapshot, and the steps that followed with what was said at each.
+pub struct Played {
+    pub version: u64,
+    pub chunks: Vec<Bytes>,
+    pub steps: Vec<(Step, Vec<Value>)>,
 }
 
-fn of_step(step: &Step, outputs: &[Output]) -> Value {
+/// What is kept of it.
+pub fn of(played: &Played) -> Value {
+    let steps: Vec<Value> = played.steps.iter().map(|(step, said)| of_step(step, said)).collect();
+    let chunks: Vec<String> = played.chunks.iter().map(|chunk| hex(chunk)).collect();
+    json!({ "version": played.version, "chunks": chunks, "steps": steps })
+}
+
+fn of_step(step: &Step, said: &[Value]) -> Value {
     let entry = |it: &Entry| {
         let kind = match &it.kind {
-            EntryKind::Settings => "settings".to_owned(),
-            EntryKind::Tick => "tick".to_owned(),
-            EntryKind::Verify => "verify".to_owned(),
             EntryKind::Metric(name) => format!("metric {}", std::str::from_utf8(name).unwrap()),
-            other => panic!("the story has no {other:?}"),
+            plain => PLAIN.iter().find(|(kind, _)| kind == plain).unwrap().1.to_owned(),
         };
         let payload = std::str::from_utf8(&it.payload).unwrap();
         json!({ "sequence": it.sequence, "time": it.time.0, "kind": kind, "payload": payload })
     };
     let entries: Vec<Value> = step.entries.iter().map(entry).collect();
-    json!({ "began": step.began.0, "ended": step.ended.0, "entries": entries, "said": said(outputs) })
+    json!({ "began": step.began.0, "ended": step.ended.0, "entries": entries, "said": said })
 }
 
 /// What was committed.
 pub fn said<'a>(outputs: impl IntoIterator<Item = &'a Output>) -> Vec<Value> {
+    told(outputs).into_iter().map(|mut told| told["body"].take()).collect()
+}
+
+/// The same with the subjects it was said on.
+pub fn told<'a>(outputs: impl IntoIterator<Item = &'a Output>) -> Vec<Value> {
     let committed = outputs.into_iter().filter(|output| output.target == Target::Commit);
-    committed.map(|output| serde_json::from_slice(&output.payload).unwrap()).collect()
+    let told = |output: &Output| {
+        let body: Value = serde_json::from_slice(&output.payload).unwrap();
+        json!({ "subject": output.subject, "body": body })
+    };
+    committed.map(told).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -77,9 +102,7 @@ pub fn step(step: &Value) -> Step {
         time: Time(it["time"].as_i64().unwrap()),
         kind: match it["kind"].as_str().unwrap().split_once(' ') {
             Some((_, metric)) => EntryKind::Metric(Bytes::from(metric.to_owned())),
-            None if it["kind"] == "settings" => EntryKind::Settings,
-            None if it["kind"] == "verify" => EntryKind::Verify,
-            None => EntryKind::Tick,
+            None => PLAIN.iter().find(|(_, word)| it["kind"] == *word).unwrap().0.clone(),
         },
         payload: Bytes::from(it["payload"].as_str().unwrap().to_owned()),
     };

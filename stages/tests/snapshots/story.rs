@@ -1,5 +1,6 @@
 //! The log that snapshots are taken in the middle of: rules of every form, and samples that keep them speaking.
 
+use crate::kept::{self, Played};
 use crate::shard_script::{Bench, Dice, START, rule, settings};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -7,21 +8,15 @@ use stages::log::EntryKind;
 use stages::settings::Rule;
 use stages::time::{Span, Time};
 
-/// Tenths of a second of the log, of the moment the snapshot is taken at, and of an edit of the rules.
-const END: i64 = 1_700;
+/// Tenths of a second: the log's end, the moment of the snapshot, and edits of the rules shortly before and well after it.
+const END: i64 = 1_400;
 const CUT: i64 = 860;
-const EDIT: i64 = 1_500;
-
-/// A log that was played, the snapshot taken in it, and the number of steps before that.
-pub struct Played {
-    pub bench: Bench,
-    pub chunks: Vec<Bytes>,
-    pub before: usize,
-}
+const EDIT: i64 = 840;
+const LATER_EDIT: i64 = 1_250;
 
 pub fn play() -> Played {
     let fields = single().into_iter().chain(joined());
-    let rules: Vec<Rule> = fields.map(|(name, fields)| rule(name, &fields)).collect();
+    let mut rules: Vec<Rule> = fields.map(|(name, fields)| rule(name, &fields)).collect();
     let (mut bench, mut dice) = (Bench::new(), Dice(7));
     let (mut chunks, mut before) = (Vec::new(), 0);
     bench.settings(START, &settings(rules.clone()));
@@ -32,7 +27,12 @@ pub fn play() -> Played {
             bench.push(time, EntryKind::Verify, verify(time).to_string().into());
         }
         if tenth == EDIT {
-            bench.settings(time, &settings(edited(rules.clone())));
+            rules = edited(rules);
+            bench.settings(time, &settings(rules.clone()));
+        }
+        if tenth == LATER_EDIT {
+            rules = edited_later(rules);
+            bench.settings(time, &settings(rules.clone()));
         }
         if tenth == CUT {
             bench.ticks_before(time);
@@ -40,7 +40,9 @@ pub fn play() -> Played {
             (chunks, before) = (bench.shard.snapshot(), bench.steps.len());
         }
     }
-    Played { bench, chunks, before }
+    let said = bench.outputs.iter().map(kept::said);
+    let steps = bench.steps.iter().cloned().zip(said).skip(before).collect();
+    Played { version: stages::VERSION.into(), chunks, steps }
 }
 
 fn moment(tenth: i64) -> Time {
@@ -59,7 +61,7 @@ fn samples(bench: &mut Bench, dice: &mut Dice, tenth: i64) {
         // Every second one repeats the id before it.
         let body = json!({"name": "county_api_ms", "val": value, "labels": {"pod": pod.to_string()},
             "id": (tenth / 8).to_string()});
-        if pod != 2 || !(700..1_300).contains(&tenth) {
+        if pod != 2 || !(700..1_200).contains(&tenth) {
             push("county_api_ms", body);
         }
     }
@@ -72,7 +74,7 @@ fn samples(bench: &mut Bench, dice: &mut Dice, tenth: i64) {
             push(name, json!({"name": name, "val": value, "labels": labels, "kind": kind}));
         }
     }
-    if tenth % 11 == 0 && !(600..1_200).contains(&tenth) {
+    if tenth % 11 == 0 && !(600..1_150).contains(&tenth) {
         push("beat", json!({"name": "beat", "val": 1}));
     }
 }
@@ -114,6 +116,7 @@ fn single() -> Vec<(&'static str, Value)> {
             "spread",
             json!({"stat": "stddev", "threshold": 20.0, "window": "8s", "flap_window": "20s"}),
         ),
+        ("moves", json!({"metric": "other_ms", "threshold": 60.0, "window": "15s"})),
         ("quiet", json!({"metric": "beat", "absent": "15s", "window": "10s"})),
         (
             "gone",
@@ -180,7 +183,22 @@ fn term(metric: &str, changes: &Value) -> Value {
     fields
 }
 
+/// What the snapshot holds in the making: a window that has just become shorter than its neighbours', a rule that looks
+/// elsewhere, and a new one, one group of which is away.
 fn edited(mut rules: Vec<Rule>) -> Vec<Rule> {
+    for rule in &mut rules {
+        match rule.name.as_str() {
+            "share" => rule.window = Span::from_secs(25),
+            "moves" => rule.metric = "county_api_ms".to_owned(),
+            _ => {}
+        }
+    }
+    let fields = json!({"stat": "max", "threshold": 98.0, "window": "20s", "group_by": ["pod"]});
+    rules.push(rule("newer", &fields));
+    rules
+}
+
+fn edited_later(mut rules: Vec<Rule>) -> Vec<Rule> {
     for rule in &mut rules {
         rule.annotations.insert("summary".to_owned(), "edited".to_owned());
         match rule.name.as_str() {
