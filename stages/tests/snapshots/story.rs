@@ -65,6 +65,15 @@ fn samples(bench: &mut Bench, dice: &mut Dice, tenth: i64) {
             push("county_api_ms", body);
         }
     }
+    if [870, 880, 890].contains(&tenth) {
+        // Late, from before the edit: whether a rule counts it is in the snapshot.
+        let seconds = moment(EDIT - 10).0 / 1_000_000_000;
+        push(
+            "county_api_ms",
+            json!({"name": "county_api_ms", "val": 300, "ts": seconds,
+            "labels": {"pod": "0"}}),
+        );
+    }
     if tenth % 7 == 0 {
         let labels = json!({"pod": dice.roll(3).to_string()});
         let calls = tenth * (8 + tenth / 300);
@@ -189,7 +198,7 @@ fn edited(mut rules: Vec<Rule>) -> Vec<Rule> {
     for rule in &mut rules {
         match rule.name.as_str() {
             "share" => rule.window = Span::from_secs(25),
-            "moves" => rule.metric = "county_api_ms".to_owned(),
+            "moves" => (rule.metric, rule.threshold) = ("county_api_ms".to_owned(), 90.0),
             _ => {}
         }
     }
@@ -205,6 +214,7 @@ fn edited_later(mut rules: Vec<Rule>) -> Vec<Rule> {
             "waits" => rule.hold = Span::from_secs(20),
             "slow" => rule.threshold = 40.0,
             "flaps" => rule.threshold = 200.0,
+            "moves" => rule.threshold = 50.0,
             _ => {}
         }
     }
