@@ -20,7 +20,8 @@ const ARROW: usize = 44;
 /// The line for an alert event; none for what only machines care about.
 pub fn alert_line(event: &AlertEvent, zone: &TimeZone) -> Option<String> {
     let clock = clock(event.time, zone);
-    let metric = &event.metric;
+    // A rule of several conditions watches no metric alone.
+    let metric = if event.evidence.terms.len() > 1 { &event.rule } else { &event.metric };
     let group: Vec<String> =
         event.group.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let subject =
@@ -178,6 +179,7 @@ impl Console {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stages::wire::TermSeen;
     use stages::wire::{Axis, DataFlag, Evidence, SCHEMA};
 
     fn at(minute: i64) -> Time {
@@ -264,6 +266,23 @@ mod tests {
         let read = ["kind", "state", "time"].map(|field| event[field].as_str().unwrap());
         assert_eq!(read, ["alert", "fired", "1970-01-01T16:07:00.000000000Z"]);
         assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn a_rule_of_several_conditions_is_called_by_its_name() {
+        let mut event = alert(AlertState::Resolved, 8, "web_ms 110, requests 17");
+        let seen = |term: &str| TermSeen {
+            term: term.into(),
+            value: Some(110.0),
+            threshold: 1000.0,
+            count: 9,
+            breach: false,
+        };
+        event.evidence.terms = vec![seen("web_ms"), seen("requests")];
+        event.rule = "slow_while_busy".into();
+        let line = alert_line(&event, &TimeZone::UTC);
+        let said = "[16:08] ALERT_RESOLVED  slow_while_busy back to web_ms 110, requests 17";
+        assert_eq!(line.as_deref(), Some(said));
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub fn alert(
         level: facts.evidence.level,
         threshold: shown_threshold(facts.rule, facts.severity),
         unit: facts.rule.unit_shown().to_owned(),
-        reading: words::reading(facts.rule, facts.evidence),
+        reading: words::reading(facts.rule, facts.evidence, state == AlertState::Resolved),
         limit: Some(words::limit(facts.rule, facts.severity)),
         evidence: facts.evidence.clone(),
         runbook: facts.rule.runbook.clone(),

@@ -250,7 +250,8 @@ fn context(story: &Story<'_>) -> Value {
         .chain(group)
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let reading = evidence.and_then(|evidence| words::reading(rule, evidence));
+    let over = reason == Reason::Resolved;
+    let reading = evidence.and_then(|evidence| words::reading(rule, evidence, over));
     BTreeMap::from([
         ("rule", Value::from(&*rule.name)),
         ("metric", Value::from(&*rule.metric)),

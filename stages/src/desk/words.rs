@@ -41,7 +41,7 @@ pub fn breach(rule: &Rule, group: &Labels, (severity, evidence): (&str, &Evidenc
     if let Some(absent) = rule.absent {
         return format!("{} no data for {absent}", subject(rule, group));
     }
-    let seen = reading(rule, evidence).unwrap_or_else(|| "no data".to_owned());
+    let seen = reading(rule, evidence, false).unwrap_or_else(|| "no data".to_owned());
     format!("{} {seen} ({})", subject(rule, group), limit(rule, severity))
 }
 
@@ -72,9 +72,10 @@ fn conditions(rule: &Rule) -> Option<String> {
     }
 }
 
-/// What the conditions of a rule saw; those in breach, where there are any: `api_ms 1580, errors / requests 0.2`.
-fn terms(evidence: &Evidence) -> Option<String> {
-    let breach = evidence.terms.iter().any(|seen| seen.breach);
+/// What the conditions of a rule saw: `api_ms 1580, errors / requests 0.2`; those in breach, where there are any and the
+/// alert is not over.
+fn terms(evidence: &Evidence, over: bool) -> Option<String> {
+    let breach = !over && evidence.terms.iter().any(|seen| seen.breach);
     let told = evidence.terms.iter().filter(|seen| seen.breach || !breach);
     let told = told.filter_map(|seen| Some(format!("{} {}", seen.term, plain(seen.value?))));
     let told: Vec<String> = told.collect();
@@ -83,8 +84,8 @@ fn terms(evidence: &Evidence) -> Option<String> {
 
 /// `county_api_ms back to 112 ms`.
 pub fn back(rule: &Rule, group: &Labels, evidence: &Evidence) -> String {
-    let seen = reading(rule, evidence).map_or_else(String::new, |reading| format!(" to {reading}"));
-    format!("{} back{seen}", subject(rule, group))
+    let seen = reading(rule, evidence, true).map(|reading| format!(" to {reading}"));
+    format!("{} back{}", subject(rule, group), seen.unwrap_or_default())
 }
 
 /// `county_api_ms has no data, which is no alert by its rule (no_data: ok)`.
@@ -93,15 +94,15 @@ pub fn no_data_is_ok(rule: &Rule, group: &Labels) -> String {
 }
 
 /// The number to set beside the limit: the current level where the rule watches the mean, else its statistic, for the
-/// level may lie on the other side of the limit.
-pub fn reading(rule: &Rule, evidence: &Evidence) -> Option<String> {
+/// level may lie on the other side of the limit. Of several conditions all are named once the alert is `over`.
+pub fn reading(rule: &Rule, evidence: &Evidence, over: bool) -> Option<String> {
     let value = evidence.value;
     if rule.is_joined() {
         // Neither the metric's name nor the statistic says what a quotient is measured in.
         let unit = rule.unit.as_deref().unwrap_or_default();
         return match rule.lone_term() {
             Some(_) => value.map(|value| with_unit(value, unit)),
-            None => terms(evidence),
+            None => terms(evidence, over),
         };
     }
     let unit = rule.unit_shown();
@@ -284,6 +285,11 @@ mod tests {
         let evidence = Evidence { terms, ..Evidence::default() };
         let line = breach(&two, &Labels::new(), ("critical", &evidence));
         assert_eq!(line, "shop errors / requests 2, api_ms 1580 (all of 2 conditions)");
+        let terms =
+            vec![seen("errors / requests", Some(2.0), true), seen("api_ms", Some(110.0), false)];
+        let evidence = Evidence { terms, ..Evidence::default() };
+        let line = back(&two, &Labels::new(), &evidence);
+        assert_eq!(line, "shop back to errors / requests 2, api_ms 110");
     }
 
     #[test]
