@@ -1,9 +1,9 @@
 //! Rules that are edited while their alerts live.
 
 use crate::logs::{Profile, random_matchers, random_rule, random_sample};
-use crate::model::{Model, Row};
+use crate::model::Model;
 use crate::shard_script::{Bench, Dice, START, settings};
-use crate::{SEEDS, all_reached, all_same, rows, seeds};
+use crate::{Rows, SEEDS, all_reached, all_same, rows, seeds};
 use bytes::Bytes;
 use stages::log::EntryKind;
 use stages::settings::{Compare, Grade, Mode, NoData, Rule, Stat};
@@ -16,32 +16,49 @@ fn an_edit_does_what_the_pages_say_and_nothing_else() {
     for seed in seeds(2 * SEEDS) {
         for profile in [Profile::Plain, Profile::Counter, Profile::Resets] {
             let (bench, history) = edited_log(seed, profile);
-            let mut model = Model::new(START);
-            bench.steps.iter().for_each(|step| model.step(step));
-            all_same(&rows(&bench), &model.rows, |of| {
-                let history: Vec<_> = history.iter().filter(|(_, it)| it.name == of.0).collect();
-                format!("seed {seed} {profile:?} {of:?} {history:#?}")
-            });
-            for row in model.rows.values().flatten() {
-                *compared.entry(kind(row)).or_insert(0) += 1;
-            }
+            as_the_model(&bench, &history, &format!("seed {seed} {profile:?}"), &mut compared);
         }
     }
-    let wanted = [
-        "Firing -> Firing by RuleChanged",
-        "Recovering -> Recovering by RuleChanged",
-        "Pending -> Unknown by RuleChanged",
-        "Firing -> Unknown by RuleChanged",
-        "Firing -> Unknown by RuleRemoved",
-        "Pending -> Unknown by RuleRemoved",
-        "Firing -> Ok by Recovered",
-        "Pending -> Firing by Held",
-    ];
-    all_reached(&compared, &wanted);
+    all_reached(&compared, &REACHED);
 }
 
-pub fn kind(row: &Row) -> String {
-    format!("{:?} -> {:?} by {:?}", row.from, row.to, row.cause)
+/// What logs with edits reach.
+pub const REACHED: [&str; 8] = [
+    "Firing -> Firing by RuleChanged",
+    "Recovering -> Recovering by RuleChanged",
+    "Pending -> Unknown by RuleChanged",
+    "Firing -> Unknown by RuleChanged",
+    "Firing -> Unknown by RuleRemoved",
+    "Pending -> Unknown by RuleRemoved",
+    "Firing -> Ok by Recovered",
+    "Pending -> Firing by Held",
+];
+
+/// What was said in a log is what the model says; `history` are the rules there were, `compared` counts by kind.
+pub fn as_the_model(
+    bench: &Bench,
+    history: &[(u64, Rule)],
+    log: &str,
+    compared: &mut BTreeMap<String, u64>,
+) {
+    let mut model = Model::new(START);
+    bench.steps.iter().for_each(|step| model.step(step));
+    all_same(&rows(bench), &model.rows, |of| about(history, log, of));
+    count(&model.rows, compared);
+}
+
+/// Says where a difference is.
+pub fn about(history: &[(u64, Rule)], log: &str, of: &(String, String)) -> String {
+    let history: Vec<_> = history.iter().filter(|(_, it)| it.name == of.0).collect();
+    format!("{log} {of:?} {history:#?}")
+}
+
+/// Counts what was said by its kind.
+pub fn count(rows: &Rows, compared: &mut BTreeMap<String, u64>) {
+    for row in rows.values().flatten() {
+        let kind = format!("{:?} -> {:?} by {:?}", row.from, row.to, row.cause);
+        *compared.entry(kind).or_insert(0) += 1;
+    }
 }
 
 /// A log with some four revisions after the first, and every rule there was, with the number of its revision.

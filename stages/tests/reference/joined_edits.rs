@@ -1,5 +1,6 @@
 //! Rules over several metrics that are edited while their alerts live.
 
+use crate::edits::{about, count};
 use crate::joined::{end, joined_rule, joined_term, later, sample};
 use crate::model::joints::Joints;
 use crate::shard_script::{Bench, Dice, START, rule, settings};
@@ -23,14 +24,8 @@ fn an_edit_of_a_joined_rule_does_what_the_pages_say_and_nothing_else() {
         // What a name says while it is that of a rule of one metric is compared elsewhere.
         found.values_mut().for_each(|rows| rows.retain(|row| !row.evidence.terms.is_empty()));
         found.retain(|_, rows| !rows.is_empty());
-        all_same(&found, &model.rows, |of| {
-            let history: Vec<_> = history.iter().filter(|(_, it)| it.name == of.0).collect();
-            format!("seed {seed} {of:?} {history:#?}")
-        });
-        for row in model.rows.values().flatten() {
-            let kind = format!("{:?} -> {:?} by {:?}", row.from, row.to, row.cause);
-            *compared.entry(kind).or_insert(0) += 1;
-        }
+        all_same(&found, &model.rows, |of| about(&history, &format!("seed {seed}"), of));
+        count(&model.rows, &mut compared);
     }
     let wanted = [
         "Firing -> Firing by RuleChanged",

@@ -1,6 +1,6 @@
 //! Many rules of one metric that share their windows, as they are and while some of them are edited.
 
-use crate::edits::{edit_rule, kind};
+use crate::edits::{REACHED, as_the_model, edit_rule};
 use crate::logs::{Profile, log_of, random_rule, random_sample};
 use crate::model::Model;
 use crate::shard_script::{Bench, Dice, START, events, place, settings};
@@ -63,31 +63,12 @@ fn an_edit_of_some_rules_of_one_view_does_what_the_pages_say_of_each() {
     for seed in seeds(SEEDS) {
         for profile in [Profile::Plain, Profile::Extreme, Profile::Counter, Profile::Resets] {
             let log = Edited::of(seed, profile);
-            let mut model = Model::new(START);
-            log.bench.steps.iter().for_each(|step| model.step(step));
-            all_same(&rows(&log.bench), &model.rows, |of| {
-                let history: Vec<_> =
-                    log.history.iter().filter(|(_, it)| it.name == of.0).collect();
-                format!("seed {seed} {profile:?} {of:?} {history:#?}")
-            });
-            for row in model.rows.values().flatten() {
-                *compared.entry(kind(row)).or_insert(0) += 1;
-            }
+            let of = format!("seed {seed} {profile:?}");
+            as_the_model(&log.bench, &log.history, &of, &mut compared);
         }
     }
-    let wanted = [
-        "Firing -> Firing by RuleChanged",
-        "Recovering -> Recovering by RuleChanged",
-        "Pending -> Unknown by RuleChanged",
-        "Firing -> Unknown by RuleChanged",
-        "Firing -> Unknown by RuleRemoved",
-        "Pending -> Unknown by RuleRemoved",
-        "Firing -> Ok by Recovered",
-        "Pending -> Firing by Held",
-        "Pending -> Ok by Gap",
-        "Firing -> Firing by Flapping",
-    ];
-    all_reached(&compared, &wanted);
+    all_reached(&compared, &REACHED);
+    all_reached(&compared, &["Pending -> Ok by Gap", "Firing -> Firing by Flapping"]);
 }
 
 /// What is said of a rule that no edit names is, to the byte, what is said of it in a log whose settings never change.
